@@ -1,0 +1,42 @@
+"""minibag: from bags of visual words to BagNets.
+
+Public names are reached flat (``import minibag as mb; mb.DenseSIFT(...)``) and imported on first
+use, so that ``import minibag`` stays fast and the word lessons never load torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "PatchGrid": "minibag.bag",
+    "Predictor": "minibag.bag",
+    "BagPredictor": "minibag.bag",
+    "ImageSet": "minibag.data",
+    "critters": "minibag.data",
+    "photos": "minibag.data",
+    "imagenette": "minibag.data",
+    "image_folder": "minibag.data",
+    "stream_folder": "minibag.data",
+    "DenseSIFT": "minibag.words",
+    "Vocabulary": "minibag.words",
+    "BagEncoder": "minibag.words",
+    "BagOfVisualWords": "minibag.words",
+    "show": "minibag.figures",
+}
+_ROOMS = ("bag", "data", "words", "checks", "figures", "widgets", "doctor")
+
+__all__ = sorted([*_HOME, *_ROOMS])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _ROOMS:
+        return import_module(f"minibag.{name}")
+    raise AttributeError(f"module 'minibag' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""Pure figure functions: data in, matplotlib Figure out. ``show`` displays one with its alt text."""
+
+from minibag.figures.base import show
+
+__all__ = ["show"]

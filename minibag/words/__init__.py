@@ -1,0 +1,1 @@
+"""words: see the module names."""
