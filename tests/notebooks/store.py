@@ -1,0 +1,81 @@
+"""Execute notebooks from top to bottom and store them with outputs: ``make notebooks``.
+
+    python -m tests.notebooks.store notebooks/01_counting_evidence.ipynb ...
+
+Outputs of cells tagged ``no-store`` (pictures that show photographs we may not redistribute) are
+removed, the kernel metadata is the plain ``python3``, and time and peak memory are printed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+class PeakMemory(threading.Thread):
+    """Watch the memory of all processes below this one (proportional share where known)."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak, self.done = 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.1):
+            self.peak = max(self.peak, sum(map(_memory, psutil.Process().children(True))))
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        full = process.memory_full_info()
+        return getattr(full, "pss", full.uss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook as it is stored: plain kernel, no private pictures, no run times."""
+    notebook.metadata = {
+        "kernelspec": KERNEL,
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if "no-store" in cell.metadata.get("tags", []):
+            cell.outputs = []
+    return notebook
+
+
+def store(path: Path) -> None:
+    """Execute one notebook in its own folder and replace the file with the result."""
+    notebook = nbformat.read(path, as_version=4)
+    watch, start = PeakMemory(), time.perf_counter()
+    watch.start()
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    watch.done.set()
+    seconds = time.perf_counter() - start
+    _, notebook = nbformat.validator.normalize(clean(notebook))
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+        nbformat.write(notebook, file)
+    os.replace(file.name, path)
+    print(
+        f"{path.name}: {seconds:.0f} s, peak {watch.peak / 2**20:.0f} MB, "
+        f"{path.stat().st_size / 1024:.0f} KB stored"
+    )
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        store(Path(name).resolve())
