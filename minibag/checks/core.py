@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class CheckFailed(AssertionError):
+class CheckFailed(AssertionError):  # noqa: N818 (the name says what happened to the student)
     """An answer is wrong; the message says what is wrong and how to go on."""
 
 

@@ -1,0 +1,140 @@
+"""Checks of lesson 03: words, histograms, tf-idf, and how many words are enough."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from minibag.checks.core import CheckFailed, check
+
+
+def _fail_if(wrong: Any, message: str) -> None:
+    if wrong:
+        raise CheckFailed(message)
+
+
+@check(
+    "|x - w|^2 = |x|^2 - 2 x.w + |w|^2. Which of the three terms is the same for every word?",
+    "descriptors @ words.T holds every x.w at once; (words ** 2).sum(axis=1) holds every |w|^2.",
+    "return ((words ** 2).sum(axis=1) - 2 * descriptors @ words.T).argmin(axis=1)",
+)
+def assign(student: Callable[[NDArray, NDArray], NDArray]) -> str:
+    """Check ``assign(descriptors (n, D), words (K, D)) -> (n,)`` against scipy's distances."""
+    rng = np.random.default_rng()
+    descriptors = rng.random((1000, 128))
+    words = rng.random((100, 128)) * rng.uniform(0.8, 1.2, (100, 1))  # words of unequal length
+    distances = cdist(descriptors, words)
+    tracemalloc.start()
+    try:
+        answer = np.asarray(student(descriptors.copy(), words.copy()))
+        peak = tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+    _fail_if(
+        answer.shape != (1000,),
+        f"1000 descriptors and 100 words gave shape {answer.shape}, expected (1000,): one word "
+        "for each descriptor. Which axis of the (1000, 100) table runs over the words?",
+    )
+    for guess, why in (
+        (distances.argmax(1), "you took the farthest word: smaller distances are better."),
+        ((descriptors @ words.T).argmax(1), "the largest x.w favours long words: put |w|^2 back."),
+    ):
+        _fail_if(np.array_equal(answer, guess), why)
+    right = np.mean(answer == distances.argmin(1))
+    _fail_if(right < 0.999, f"only {right:.0%} of the descriptors got their nearest word.")
+    _fail_if(
+        peak > 20,
+        f"right, but it took {peak:.0f} MB for a table of 1 MB: (n, 1, D) - (K, D) makes an "
+        "(n, K, D) array. Write the distance with a matrix product instead.",
+    )
+    return f"every descriptor got its nearest word, within {peak:.0f} MB."
+
+
+@check(
+    "The map has h x w numbers. Flatten it; where the words stood no longer matters.",
+    "np.bincount counts; its minlength makes room for words that do not occur.",
+    "return np.bincount(word_map.ravel(), minlength=n_words) / word_map.size",
+)
+def histogram(student: Callable[[NDArray, int], NDArray]) -> str:
+    """Check ``histogram(word_map (h, w), n_words) -> (n_words,)`` with sum 1."""
+    rng = np.random.default_rng()
+    word_map = rng.integers(2, 30, (9, 13))  # words 0, 1 and 30 to 49 do not occur
+    answer = np.asarray(student(word_map.copy(), 50), dtype=float)
+    _fail_if(
+        answer.shape != (50,),
+        f"50 words gave shape {answer.shape}, expected (50,): words that do not occur count 0, "
+        "so that the same place means the same word in every image.",
+    )
+    expected = np.array([np.mean(word_map == word) for word in range(50)])
+    _fail_if(
+        np.allclose(answer, expected * word_map.size),
+        "these are counts. Divide by the number of cells, or large images win.",
+    )
+    _fail_if(not np.isclose(answer.sum(), 1), f"the parts sum to {answer.sum():.3f}, expected 1.")
+    _fail_if(not np.allclose(answer, expected), "the sum is 1, but words are in the wrong place.")
+    return "one number for each word, in word order, and they sum to 1."
+
+
+@check(
+    "In how many images (rows) is word k seen at all? histograms > 0 answers for each image.",
+    "idf = log(images / images that have the word); a word seen nowhere gets 0, not infinity.",
+    "df = (histograms > 0).sum(axis=0); idf = np.log(len(histograms) / np.maximum(df, 1)); "
+    "return histograms * np.where(df > 0, idf, 0)",
+)
+def tfidf(student: Callable[[NDArray], NDArray]) -> str:
+    """Check ``tfidf(histograms (N, K)) -> (N, K)``: tf * log(N / df), and 0 for unseen words."""
+    rng = np.random.default_rng()
+    counts = rng.poisson(rng.choice([0.2, 1, 3], 12), (40, 12)) + np.eye(40, 12)
+    counts[:, :2] = 0, 5  # word 0 is nowhere, word 1 is in every image
+    tf = counts / counts.sum(1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        answer = np.asarray(student(tf.copy()), dtype=float)
+    _fail_if(answer.shape != tf.shape, f"expected shape {tf.shape}, got {answer.shape}.")
+    _fail_if(
+        not np.isfinite(answer).all(),
+        "some values are not finite: word 0 is in no image, so N / df divides by 0. It weighs 0.",
+    )
+    df = np.array([sum(row[word] > 0 for row in tf) for word in range(12)])
+    expected = tf * np.log(40 / np.maximum(df, 1))
+    _fail_if(np.allclose(answer, -expected), "the sign is turned: log(N / df), not log(df / N).")
+    _fail_if(
+        np.abs(answer[:, 1]).max() > 1e-9,
+        "word 1 is in every image and tells nothing: its weight must be log(40 / 40) = 0. Count "
+        "the images that have the word, not how often it occurs.",
+    )
+    _fail_if(not np.allclose(answer, expected), "not tf * log(N / df) with the natural logarithm.")
+    return "common words weigh little, rare words much, unseen words nothing."
+
+
+@check(
+    "Average over the seeds (axis 1) first. The best mean sets the bar.",
+    "Standard error of a mean over s seeds: std(ddof=1) / sqrt(s). Take that of the best row.",
+    "good = mean >= mean[best] - error[best]; return n_words[np.flatnonzero(good)[0]]",
+)
+def enough_words(student: Callable[[Sequence[int], NDArray], int]) -> str:
+    """Check ``enough_words(n_words (k,), accuracies (k, seeds))``: the one-standard-error rule."""
+    n_words = [10, 40, 160, 640, 2560]
+    spread = np.array([-0.02, 0.02, -0.02, 0.02])  # std 0.023, standard error 0.0115
+    for means, expected in (
+        ([0.50, 0.70, 0.795, 0.80, 0.78], 160),
+        ([0.50, 0.70, 0.780, 0.80, 0.80], 640),
+        ([0.80, 0.79, 0.780, 0.77, 0.76], 10),
+    ):
+        answer = student(n_words, np.array(means)[:, None] + spread)
+        told = f"for mean accuracies {means} with a standard error of 0.0115 you said {answer}"
+        _fail_if(answer not in n_words, f"{told}: answer with a number of words, not its index.")
+        _fail_if(
+            answer > expected,
+            f"{told}: {expected} words are less than one standard error below the best.",
+        )
+        _fail_if(
+            answer < expected,
+            f"{told}: that is more than one standard error below the best. The bar is the "
+            "standard error of the mean, not the standard deviation.",
+        )
+    return "the smallest vocabulary that the noise cannot tell from the best."
