@@ -11,36 +11,16 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import nbformat
-import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from tests.notebooks.budget import PeakMemory
+
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-
-
-class PeakMemory(threading.Thread):
-    """Watch the memory of all processes below this one (proportional share where known)."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak, self.done = 0, threading.Event()
-
-    def run(self) -> None:
-        while not self.done.wait(0.1):
-            self.peak = max(self.peak, sum(map(_memory, psutil.Process().children(True))))
-
-
-def _memory(process: psutil.Process) -> int:
-    try:
-        full = process.memory_full_info()
-        return getattr(full, "pss", full.uss)
-    except psutil.NoSuchProcess:
-        return 0
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:

@@ -1,0 +1,67 @@
+"""The rules of the house that a machine can check: style, types, sizes, arrows."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.environment import ROOT
+
+MODULES = sorted((ROOT / "minibag").rglob("*.py"))
+# A room may import the rooms named here and nothing else of minibag.
+ARROWS = {
+    "bag": set(),
+    "machine": set(),
+    "stats": set(),
+    "data": {"machine"},
+    "words": {"bag", "machine", "data"},
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=["lint", "format", "types"],
+)
+def test_tools_are_content(command):
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_modules_stay_small():
+    lines = {path: len(path.read_text().splitlines()) for path in MODULES}
+    assert {str(p): n for p, n in lines.items() if n > 250} == {}
+    assert sum(lines.values()) <= 4000
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms of minibag that a module imports, anywhere in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            base = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += base if node.module == "minibag" else [node.module]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return {name.split(".")[1] for name in names if name.startswith("minibag.")}
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_arrows_point_one_way(room):
+    home = ROOT / "minibag" / room
+    paths = sorted(home.rglob("*.py")) if home.is_dir() else [home.with_suffix(".py")]
+    assert paths
+    for path in paths:
+        assert imported_rooms(path) <= ARROWS[room] | {room}, path
+
+
+def test_no_room_but_figures_and_widgets_is_a_leaf():
+    leaves = {"widgets", "checks"}
+    for path in MODULES:
+        room = path.relative_to(ROOT / "minibag").parts[0].removesuffix(".py")
+        if room not in {*leaves, "__init__"}:
+            assert not imported_rooms(path) & leaves, path
