@@ -1,1 +1,17 @@
-"""data: see the module names."""
+"""Where images come from: critters, photos, Imagenette and any image folder. No torch here."""
+
+from minibag.data.critters import CritterSet, critters
+from minibag.data.decode import UnreadableImageError
+from minibag.data.folder import image_folder, stream_folder
+from minibag.data.imagenette import imagenette
+from minibag.data.imageset import ImageSet
+
+__all__ = [
+    "CritterSet",
+    "ImageSet",
+    "UnreadableImageError",
+    "critters",
+    "image_folder",
+    "imagenette",
+    "stream_folder",
+]

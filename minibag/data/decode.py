@@ -1,0 +1,149 @@
+"""From an image file, whatever is inside it, to size x size RGB bytes, or one clear error."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+from minibag.data.imageset import Bytes
+from minibag.machine import cpu_count
+
+MAX_PIXELS = 89_478_485  # Pillow's own limit (a quarter of a GiB of RGB), here always enforced
+
+OnError = Literal["raise", "skip"]
+
+
+class UnreadableImageError(ValueError):
+    """One or more image files could not be read; the message names each and says why."""
+
+
+def read_image(path: str | Path, size: int) -> Bytes:
+    """Read one image file as RGB, shorter side scaled to ``size``, centre cropped.
+
+    JPEGs are scaled while they are decoded, then resized with an antialiased bicubic filter.
+    EXIF rotation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits,
+    CMYK is converted without a colour profile, and of an animation the first frame counts.
+
+    Parameters
+    ----------
+    path : path of the file
+    size : side of the result in pixels, at least 1
+
+    Returns
+    -------
+    uint8 array (size, size, 3)
+
+    Raises
+    ------
+    UnreadableImageError
+        If the file is corrupt, truncated, no image, of an unknown pixel format, or declares more
+        than ``MAX_PIXELS`` pixels (a decompression bomb; it is refused before decoding).
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(
+                    f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: refused "
+                    "as a decompression bomb"
+                )
+            image.draft(None, (size, size))
+            upright = ImageOps.exif_transpose(image)
+            return np.asarray(
+                ImageOps.fit(_to_rgb(upright), (size, size), Image.Resampling.BICUBIC)
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken files
+        raise UnreadableImageError(f"{path}: {error or type(error).__name__}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any Pillow mode to RGB without clipping and with transparency on white."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", None)):
+        wide = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode!r} have no known range; save it as 8-bit")
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(white, layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def read_images(
+    paths: Sequence[Path],
+    size: int,
+    on_error: OnError = "raise",
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> tuple[Bytes, np.ndarray]:
+    """Read many image files in threads (Pillow's decoders release the GIL).
+
+    Parameters
+    ----------
+    paths, size
+        As in `read_image`.
+    on_error : "raise" or "skip"
+        Raise one error that lists every unreadable file, or leave them out with one warning.
+    n_jobs : int or None
+        Threads; None takes every CPU this process may use.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    images : uint8 array (n, size, size, 3)
+    kept : int array (n,)
+        Indices into ``paths`` of the files that were read.
+
+    Raises
+    ------
+    UnreadableImageError
+        With ``on_error="raise"``, if a file is unreadable; in any case if all of them are.
+    ValueError
+        If an argument is out of range.
+    """
+    if size < 1 or on_error not in ("raise", "skip") or (n_jobs is not None and n_jobs < 1):
+        raise ValueError(
+            "size and n_jobs must be at least 1 and on_error 'raise' or 'skip', "
+            f"got size={size}, n_jobs={n_jobs}, on_error={on_error!r}"
+        )
+    images = np.empty((len(paths), size, size, 3), np.uint8)
+    errors: list[str] = []
+    kept: list[int] = []
+    with ThreadPoolExecutor(n_jobs or cpu_count()) as pool:
+        results: Iterator = pool.map(partial(_image_or_error, size=size), paths)
+        results = tqdm(results, total=len(paths), unit="image", disable=not progress)
+        for i, result in enumerate(results):
+            if isinstance(result, UnreadableImageError):
+                errors.append(str(result))
+            else:
+                images[len(kept)] = result  # closes up over skipped files
+                kept.append(i)
+    if errors:
+        _report(errors, on_error if kept else "raise")
+    return images[: len(kept)], np.asarray(kept, dtype=int)
+
+
+def _image_or_error(path: Path, size: int) -> Bytes | UnreadableImageError:
+    try:
+        return read_image(path, size)
+    except UnreadableImageError as error:
+        return error
+
+
+def _report(errors: list[str], on_error: OnError) -> None:
+    """Raise or warn, once, with every unreadable file."""
+    listing = f"{len(errors)} unreadable image files:\n  " + "\n  ".join(errors)
+    if on_error == "raise":
+        raise UnreadableImageError(listing)
+    warnings.warn(f"skipped {listing}", stacklevel=4)

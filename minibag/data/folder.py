@@ -1,0 +1,123 @@
+"""Images from a folder of class folders, all at once or in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from minibag.data.decode import OnError, read_images
+from minibag.data.imageset import ImageSet
+
+
+def list_folder(path: str | Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+    """Return the files, labels (N,) and class names of a folder of class folders.
+
+    Classes are the sub-folders in alphabetical order; their images are the files below them
+    whose suffix Pillow can open (hidden files and other suffixes do not count).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it has no class folders or one of them holds no image.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder {root}: expected a folder with one folder per class")
+    folders = sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
+    if not folders:
+        raise ValueError(f"{root} has no sub-folders: expected one folder of images per class")
+    suffixes = _suffixes()
+    per_class = [
+        sorted(f for f in d.rglob("[!.]*") if f.suffix.lower() in suffixes and f.is_file())
+        for d in folders
+    ]
+    empty = [d.name for d, files in zip(folders, per_class, strict=True) if not files]
+    if empty:
+        raise ValueError(f"class folders without an image in {root}: {', '.join(empty)}")
+    labels = np.repeat(np.arange(len(folders)), [len(files) for files in per_class])
+    files = [file for files in per_class for file in files]
+    return files, labels.astype(np.int64), tuple(d.name for d in folders)
+
+
+def _suffixes() -> set[str]:
+    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+
+
+def image_folder(
+    path: str | Path,
+    size: int,
+    on_error: OnError = "raise",
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> ImageSet:
+    """Load a folder of class folders: ``path/class name/any image``.
+
+    Parameters
+    ----------
+    path : folder with one sub-folder per class; their sorted names are the classes
+    size : side of the images in pixels (shorter side scaled to it, then centre cropped)
+    on_error : "raise" lists all unreadable files in one error, "skip" leaves them out and warns
+    n_jobs : threads that decode; None takes every CPU this process may use
+    progress : show a progress bar
+
+    Returns
+    -------
+    ImageSet of all images, in the order of classes and file names
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    ValueError
+        If there are no class folders, an empty one, or (on_error="raise") unreadable files.
+    """
+    files, labels, classes = list_folder(path)
+    images, kept = read_images(files, size, on_error, n_jobs, progress)
+    return ImageSet(images, labels[kept], classes)
+
+
+def stream_folder(
+    path: str | Path,
+    size: int,
+    batch_size: int = 256,
+    seed: int | None = 0,
+    on_error: OnError = "raise",
+    n_jobs: int | None = None,
+) -> Iterator[ImageSet]:
+    """Yield the images of `image_folder` in batches, for sets larger than memory.
+
+    Parameters
+    ----------
+    path, size, on_error, n_jobs
+        As in `image_folder`; an unreadable file counts when its batch is read.
+    batch_size : images per batch (the last batch may be smaller)
+    seed : shuffles the files, so that every batch mixes the classes; None keeps their order
+
+    Yields
+    ------
+    ImageSet with the classes of the whole folder
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As in `image_folder`; a folder that cannot be listed raises at the call, not later.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    files, labels, classes = list_folder(path)
+    order = np.arange(len(files))
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(len(files))
+
+    def batches() -> Iterator[ImageSet]:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            images, kept = read_images([files[i] for i in chosen], size, on_error, n_jobs)
+            yield ImageSet(images, labels[chosen[kept]], classes)
+
+    return batches()
