@@ -1,10 +1,10 @@
-"""Dense SIFT: one gradient-histogram descriptor per patch of a regular grid.
+"""Dense SIFT: one gradient-histogram descriptor for every patch of a regular grid.
 
-Every step is a few lines of array code: gradients, eight orientation maps, pooling into 4 x 4 bins,
-and Lowe's normalisation. The pooling is linear and separable, so it is two matrix products.
+Four steps, each a few lines of array code: gradients, eight orientation maps, pooling into 4 x 4
+bins, Lowe's normalisation. Pooling is linear and separable, hence one small sparse matrix per axis.
 
-References: Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 2004, section 6;
-Arandjelovic & Zisserman, CVPR 2012 (RootSIFT); van de Sande et al., PAMI 2010 (colour SIFT).
+Sources: Lowe, "Distinctive image features from scale-invariant keypoints", IJCV 2004, section 6;
+Arandjelovic & Zisserman, CVPR 2012 (RootSIFT); van de Sande et al., TPAMI 2010 (opponent SIFT).
 """
 
 from __future__ import annotations
@@ -14,123 +14,209 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from minibag.bag import PatchGrid
 
 Floats = NDArray[np.float32]
+
 N_BINS, N_ORIENTATIONS = 4, 8
+TINY = np.float32(1e-12)
+CLIP = 0.2  # no entry of a descriptor is larger: one strong edge must not outshout the rest
+
+CHANNELS = {  # each row mixes R, G and B into one channel
+    "grey": np.array([[0.299, 0.587, 0.114]]),
+    "rgb": np.eye(3),
+    "opponent": np.array([[1, -1, 0], [1, 1, -2], [1, 1, 1]]) / np.sqrt([[2], [6], [3]]),
+}
 
 
 class DenseSIFT(TransformerMixin, BaseEstimator):
-    """SIFT descriptors of all patches on a grid.
+    """SIFT descriptors of all patches on a regular grid, as a scikit-learn transformer.
 
-    Entry ``(row bin * 4 + column bin) * 8 + orientation`` of a descriptor is the weighted gradient
-    magnitude in one of 4 x 4 bins; orientations go counter-clockwise from "brighter to the right"
-    in steps of 45 degrees. This is the order of OpenCV.
+    A descriptor depends on nothing but its ``patch_size`` x ``patch_size`` pixels (plus the blur,
+    if you ask for one): bins fade into each other linearly, but not over the edge of the patch.
+
+    Entry ``(row * 4 + column) * 8 + orientation`` is the gradient strength found in that bin;
+    orientations go counter-clockwise in steps of 45 degrees from "brighter to the right". This is
+    OpenCV's order. Several colour channels follow one another, 128 entries each.
 
     Parameters
     ----------
     step : int
         Distance between neighbouring patches in pixels.
-    patch_size : int or tuple of int
-        Side of the patches in pixels. Several sizes share one grid of centres.
+    patch_size : int or sequence of int
+        Side of the patches in pixels. Several sizes share one grid of centres, so they must all
+        be even or all be odd; the smallest lie inside the image, larger ones may reach over its
+        edge, where there is no gradient.
+    blur : float
+        Standard deviation of a Gaussian blur, in bins (a bin is a quarter of the patch). Lowe's
+        keypoints have 1/3; 0 keeps the finest detail.
+    color : {"grey", "rgb", "opponent"}
+        Channels to describe. Grey floats can only be described as "grey".
     root : bool
-        Return RootSIFT: square roots of the L1-normalised descriptor.
+        Return RootSIFT: the square root of the descriptor divided by its sum.
+    min_contrast : float
+        A patch whose histogram is shorter than this before normalisation gets zeros instead of
+        magnified noise (entries are mean gradients per pixel of images in [0, 1]; 0.005 is about
+        the rounding noise of an 8-bit image).
+
+    Examples
+    --------
+    >>> DenseSIFT().transform(np.zeros((1, 64, 64, 3), np.uint8)).shape
+    (1, 13, 13, 128)
     """
 
     def __init__(
-        self, step: int = 4, patch_size: int | Sequence[int] = 16, *, root: bool = False
+        self,
+        step: int = 4,
+        patch_size: int | Sequence[int] = 16,
+        *,
+        blur: float = 0.0,
+        color: str = "grey",
+        root: bool = False,
+        min_contrast: float = 0.005,
     ) -> None:
         self.step = step
         self.patch_size = patch_size
+        self.blur = blur
+        self.color = color
         self.root = root
+        self.min_contrast = min_contrast
 
     def fit(self, images: Any = None, labels: Any = None) -> Self:
-        """Do nothing: there is nothing to learn."""
+        """Return self: there is nothing to learn."""
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def grid(self, image_shape: tuple[int, int]) -> PatchGrid:
-        """Return where the patches of an image of this (H, W) lie; ``size`` is the largest."""
-        sizes = np.atleast_1d(self.patch_size)
-        small, large = int(sizes.min()), int(sizes.max())
+        """Return where the patches of an image of this (H, W) lie; ``size`` is the largest.
+
+        Raises ValueError if the image is smaller than the smallest patch.
+        """
+        sizes = self._sizes()
+        small, large = min(sizes), max(sizes)
         h, w = ((side - small) // self.step + 1 for side in image_shape)
         return PatchGrid(large, self.step, (small - large) // 2, (h, w))
 
     def transform(self, images: ArrayLike) -> Floats:
-        """Return the descriptors (N, h, w, 128), or (N, h, w, S, 128) for a tuple of S sizes."""
-        grey = _grey(np.asarray(images))
-        grid = self.grid(grey.shape[1:])
-        maps = orientation_maps(grey)
-        sizes = np.atleast_1d(self.patch_size)
-        scales = [self._describe(maps, grid, int(size)) for size in sizes]
-        return scales[0] if np.ndim(self.patch_size) == 0 else np.stack(scales, axis=3)
+        """Describe every patch.
 
-    def _describe(self, maps: Floats, grid: PatchGrid, size: int) -> Floats:
-        rows, cols = (
-            pooling_matrix(centres, size, side)
-            for centres, side in zip(grid.centres(), maps.shape[2:], strict=True)
+        Parameters
+        ----------
+        images : uint8 (N, H, W, 3), or grey floats (N, H, W) in [0, 1]
+
+        Returns
+        -------
+        float32 (N, h, w, D)
+            D is 128 per channel; for a sequence of S patch sizes (N, h, w, S, D). The 128 entries
+            of a channel have length 1, or 0 where the patch is flat.
+
+        Raises
+        ------
+        ValueError
+            For other shapes, types or values, and for images smaller than a patch.
+        """
+        channels = _channels(np.asarray(images), self.color)
+        sizes, sides = self._sizes(), channels.shape[2:]
+        grid = self.grid(sides)
+        out = np.empty(
+            (len(channels), *grid.shape, len(sizes), 128 * channels.shape[1]), np.float32
         )
-        pooled = rows @ maps @ cols.T  # (N, 8, h * 4, w * 4)
-        n, (h, w) = len(maps), grid.shape
-        bins = pooled.reshape(n, N_ORIENTATIONS, h, N_BINS, w, N_BINS)
-        return normalise(bins.transpose(0, 2, 4, 3, 5, 1).reshape(n, h, w, -1), root=self.root)
+        for i, size in enumerate(sizes):
+            rows, cols = map(pooling_matrix, grid.centres(), (size, size), sides)
+            for image, descriptors in zip(channels, out, strict=True):
+                maps = orientation_maps(_blur(image, self.blur * size / N_BINS))
+                descriptors[:, :, i] = self._normalise(pool(maps, rows, cols))
+        return out[:, :, :, 0] if np.ndim(self.patch_size) == 0 else out
+
+    def _sizes(self) -> list[int]:
+        sizes = np.atleast_1d(self.patch_size).tolist()
+        if self.step < 1 or min(sizes) < 4 or len({size % 2 for size in sizes}) > 1:
+            raise ValueError(
+                "DenseSIFT needs step >= 1 and patch sizes >= 4, all even or all odd (to share "
+                f"centres), got step={self.step}, patch_size={self.patch_size}"
+            )
+        return sizes
+
+    def _normalise(self, histograms: Floats) -> Floats:
+        """Scale histograms (h, w, C, 128) to length 1, clip, scale again: (h, w, C * 128)."""
+        length = _length(histograms)
+        np.minimum(histograms, CLIP * length, out=histograms)
+        histograms[length[..., 0] <= self.min_contrast] = 0
+        histograms /= np.maximum(_length(histograms), TINY)
+        if self.root:
+            histograms /= np.maximum(histograms.sum(axis=-1, keepdims=True), TINY)
+            np.sqrt(histograms, out=histograms)
+        return histograms.reshape(*histograms.shape[:2], -1)
 
 
-def orientation_maps(grey: Floats) -> Floats:
-    """Split the gradient magnitude of images (N, H, W) over 8 orientations: (N, 8, H, W).
+def orientation_maps(channels: Floats) -> Floats:
+    """Split the gradients of (C, H, W) into their two nearest compass directions: (H, C, 8, W).
 
-    Each gradient goes to its two nearest orientations, in proportion.
+    A gradient 45 degrees wide between two directions is written as a sum of the two, like a force
+    in a parallelogram. That needs no angle: the part along "right" is ``dx - |dy|``, the part along
+    "right and up" is ``sqrt(2) * min(dx, dy)``, and negative parts are none.
     """
-    padded = np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    right = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
-    up = padded[:, :-2, 1:-1] - padded[:, 2:, 1:-1]
-    magnitude = np.hypot(right, up)
-    angle = np.arctan2(up, right) * np.float32(N_ORIENTATIONS / (2 * np.pi))
-    maps = [
-        magnitude * np.maximum(0, 1 - np.abs((angle - o + 4) % N_ORIENTATIONS - 4))
-        for o in range(N_ORIENTATIONS)
-    ]
-    return np.stack(maps, axis=1).astype(np.float32, copy=False)
+    padded = np.pad(channels, ((0, 0), (1, 1), (1, 1)), mode="edge").transpose(1, 0, 2)
+    dx = (padded[1:-1, :, 2:] - padded[1:-1, :, :-2]) / 2
+    dy = (padded[:-2, :, 1:-1] - padded[2:, :, 1:-1]) / 2  # upwards, rows count down
+    maps = np.empty((*dx.shape[:2], N_ORIENTATIONS, dx.shape[2]), np.float32)
+    for quarter in range(4):
+        maps[:, :, 2 * quarter] = dx - abs(dy)
+        maps[:, :, 2 * quarter + 1] = np.minimum(dx, dy) * np.float32(np.sqrt(2))
+        dx, dy = dy, -dx  # turn by 90 degrees
+    return np.maximum(maps, 0, out=maps)
 
 
-def pooling_matrix(centres: NDArray[np.floating], size: int, n_pixels: int) -> Floats:
-    """Return the weight (n_centres * 4, n_pixels) of every pixel in every bin, along one axis.
+def pooling_matrix(centres: NDArray[np.floating], size: int, n_pixels: int) -> csr_array:
+    """Return the weight of every pixel of one axis in every bin: (n_centres * 4, n_pixels).
 
-    A bin is a triangle as wide as two bins (linear interpolation), times a Gaussian around the
-    patch centre whose standard deviation is half the patch (Lowe, section 6.1).
+    A weight falls linearly from the middle of a bin to the middle of the next. The outermost
+    pixels of the patch have none: their gradients would look at the pixels outside.
     """
     width = size / N_BINS
-    offset = (np.arange(n_pixels) - centres[:, None, None]) / width  # in bins, from the centre
-    bin_centre = (np.arange(N_BINS) - (N_BINS - 1) / 2)[:, None]
-    triangle = np.maximum(0, 1 - np.abs(offset - bin_centre))
-    gauss = np.exp(-(offset**2) / (2 * (N_BINS / 2) ** 2))
-    return (triangle * gauss).reshape(-1, n_pixels).astype(np.float32)
+    offset = np.arange(n_pixels) - centres[:, None, None]
+    middle = width * (np.arange(N_BINS)[:, None] - (N_BINS - 1) / 2)
+    weight = np.maximum(0, 1 - abs(offset - middle) / width) / width
+    inside = abs(offset) < size / 2 - 1
+    return csr_array((weight * inside).reshape(-1, n_pixels), dtype=np.float32)
 
 
-def normalise(descriptors: Floats, *, root: bool = False) -> Floats:
-    """Scale to length 1, cut entries at 0.2 (one strong edge must not rule), scale again."""
-    descriptors = descriptors / _length(descriptors)
-    descriptors = np.minimum(descriptors, 0.2)
-    if root:
-        return np.sqrt(descriptors / np.maximum(descriptors.sum(-1, keepdims=True), 1e-12))
-    return descriptors / _length(descriptors)
+def pool(maps: Floats, rows: csr_array, cols: csr_array) -> Floats:
+    """Sum orientation maps (H, C, 8, W) over the bins of every patch: (h, w, C, 128)."""
+    height, n_channels, _, width = maps.shape
+    pooled = rows @ maps.reshape(height, -1)  # (h * 4, C * 8 * W)
+    pooled = cols @ pooled.reshape(-1, width).T  # (w * 4, h * 4 * C * 8)
+    bins = pooled.reshape(-1, N_BINS, rows.shape[0] // N_BINS, N_BINS, n_channels, N_ORIENTATIONS)
+    ordered = bins.transpose(2, 0, 4, 3, 1, 5)  # patch row, patch column, channel, row, column, o
+    return ordered.reshape(*ordered.shape[:3], -1)
 
 
-def _length(vectors: Floats) -> Floats:
-    return np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+def _blur(image: Floats, sigma: float) -> Floats:
+    return gaussian_filter(image, (0, sigma, sigma), mode="nearest") if sigma else image
 
 
-def _grey(images: NDArray[Any]) -> Floats:
-    """Return uint8 (N, H, W, 3) or grey floats (N, H, W) as float32 (N, H, W) in [0, 1]."""
-    if images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3:
-        return images @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
-    if np.issubdtype(images.dtype, np.floating) and images.ndim == 3:
-        return images.astype(np.float32, copy=False)
+def _length(histograms: Floats) -> Floats:
+    return np.sqrt(np.einsum("...d,...d", histograms, histograms))[..., None]
+
+
+def _channels(images: NDArray[Any], color: str) -> Floats:
+    """Return the channels to describe, float32 (N, C, H, W), or raise ValueError."""
+    if color not in CHANNELS:
+        raise ValueError(f"color is one of {', '.join(CHANNELS)}, got {color!r}")
+    if images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8:
+        mixed = images @ (CHANNELS[color].T / 255).astype(np.float32)
+        return np.ascontiguousarray(mixed.transpose(0, 3, 1, 2))
+    if images.ndim == 3 and images.dtype.kind == "f" and color == "grey":
+        if not (images.min() >= 0 and images.max() <= 1):  # also catches NaN
+            raise ValueError("grey float images must lie in [0, 1]; divide 8-bit images by 255")
+        return images[:, None].astype(np.float32)
     raise ValueError(
-        f"DenseSIFT takes uint8 images (N, H, W, 3) or grey floats (N, H, W) in [0, 1], "
-        f"got {images.dtype} {images.shape}"
+        f"DenseSIFT takes uint8 images (N, H, W, 3), or grey floats (N, H, W) in [0, 1] with "
+        f'color="grey"; got {images.dtype} {images.shape} with color={color!r}'
     )
