@@ -1,0 +1,188 @@
+"""The doctor on healthy and on really broken set-ups."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minibag import doctor
+from minibag.doctor import Finding, Report
+
+
+@pytest.fixture(scope="module")
+def here() -> Report:
+    return doctor.report()
+
+
+def quota(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+def test_every_subject_is_examined_once(here):
+    subjects = [finding.subject for finding in here.findings]
+    assert subjects == [
+        "python", "packages", "kernel", "widgets", "threads",
+        "memory", "disk", "gpu", "data", "browser",
+    ]  # fmt: skip
+
+
+def test_the_environment_of_these_tests_is_healthy(here):
+    checked = {"python", "packages", "kernel", "widgets", "memory", "disk"}
+    assert [f for f in here.findings if f.subject in checked and f.state != "OK"] == []
+
+
+def test_every_failure_names_a_fix_and_optional_things_never_fail(here):
+    assert all(f.fix for f in here.findings if f.state == "FAIL")
+    assert all(f.state != "FAIL" for f in here.findings if f.subject in ("gpu", "data", "browser"))
+
+
+@pytest.mark.parametrize("found", [">=3.99", "<3.11"])
+def test_a_python_out_of_range_fails(found):
+    finding = doctor.python(found)
+    assert finding.state == "FAIL"
+    assert found in finding.detail + finding.fix
+
+
+@pytest.mark.parametrize(
+    ("requirement", "complaint"),
+    [
+        ("numpy>=99", "numpy >=99 needed, 2"),
+        ("numpy<1", "numpy <1 needed, 2"),
+        ("minibag-no-such-package>=1", "minibag-no-such-package >=1 needed, none found"),
+    ],
+)
+def test_a_package_out_of_range_or_missing_fails(requirement, complaint):
+    finding = doctor.packages(["scipy>=1", requirement])
+    assert finding.state == "FAIL"
+    assert complaint in finding.detail
+    assert "scipy" not in finding.detail
+
+
+@pytest.mark.parametrize(
+    "requirement", ["numpy>=99; extra == 'bench'", "numpy>=99; python_version < '3'", "NumPy>=1"]
+)
+def test_requirements_for_others_and_other_spellings_are_met(requirement):
+    assert doctor.packages([requirement]).state == "OK"
+
+
+def test_a_package_that_is_not_installed_at_all_is_a_finding_not_a_crash():
+    code = "import sys; sys.modules['packaging'] = None; from minibag import doctor as d\n"
+    code += "print(d._examine(d.packages).state)"
+    out = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert out.strip() == "FAIL"
+
+
+def install_kernel(folder: Path, argv: list[str]) -> None:
+    spec = folder / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "broken", "language": "python"})
+    )
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[sys.executable, "-c", "raise SystemExit(3)"], ["/no/such/python", "{connection_file}"]],
+    ids=["dies", "no such program"],
+)
+def test_a_kernel_that_does_not_start_fails(tmp_path, monkeypatch, argv):
+    install_kernel(tmp_path, argv)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    finding = doctor.kernel()
+    assert finding.state == "FAIL"
+    assert "ipykernel install" in finding.fix
+
+
+def test_a_kernel_of_another_environment_fails(tmp_path, monkeypatch):
+    liar = (
+        "import sys; sys.prefix = '/other/env'; from ipykernel.kernelapp import launch_new_instance"
+    )
+    launch = f"{liar}; launch_new_instance()"
+    install_kernel(tmp_path, [sys.executable, "-c", launch, "-f", "{connection_file}"])
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    finding = doctor.kernel()
+    assert finding.state == "FAIL"
+    assert "another environment, /other/env" in finding.detail
+
+
+def test_an_unknown_kernel_fails():
+    assert doctor.kernel("no-such-kernel").state == "FAIL"
+
+
+def test_a_front_end_that_does_not_match_ipywidgets_fails():
+    finding = doctor.widgets(["jupyterlab_widgets~=1.0", "comm>=99"])
+    assert finding.state == "FAIL"
+    assert "jupyterlab_widgets ~=1.0 needed" in finding.detail
+    assert "comm" not in finding.detail
+
+
+def threads_in_a_fresh_process(cgroup: Path, omp: str) -> Finding:
+    code = "from minibag import doctor; from pathlib import Path; import sys\n"
+    code += "print(doctor.threads(Path(sys.argv[1])))"
+    env = os.environ | {"OMP_NUM_THREADS": omp}
+    run = [sys.executable, "-c", code, str(cgroup)]
+    return eval(subprocess.check_output(run, env=env, text=True))
+
+
+@pytest.mark.parametrize(("omp", "state"), [("1", "OK"), ("2", "note"), ("8", "FAIL")])
+def test_threads_beyond_the_quota_are_noted_and_far_beyond_it_fail(tmp_path, omp, state):
+    quota(tmp_path, cpu__max="100000 100000")
+    finding = threads_in_a_fresh_process(tmp_path, omp)
+    assert finding.state == state
+    assert ("OMP_NUM_THREADS=1" in finding.fix) == (state != "OK")
+
+
+def test_a_container_with_less_than_two_gigabytes_fails(tmp_path):
+    finding = doctor.memory(quota(tmp_path, memory__max="1500000000"))
+    assert finding.state == "FAIL"
+    assert "1.5 GB" in finding.detail
+
+
+def test_a_full_disk_fails(tmp_path):
+    assert doctor.disk(tmp_path, needed=1e18).state == "FAIL"
+
+
+def test_missing_photographs_are_a_hint_with_the_command_that_fetches_them(tmp_path):
+    finding = doctor.data(tmp_path)
+    assert finding.state == "note"
+    assert "data_scripts/get_imagenette.py" in finding.fix
+
+
+def test_photographs_are_found(tmp_path):
+    (tmp_path / "imagenette2-160").mkdir()
+    assert doctor.data(tmp_path).state == "OK"
+
+
+SAMPLE = Report(
+    (Finding("disk", "OK", "fine"), Finding("kernel", "FAIL", "a <b> & c", "do <this>"))
+)
+
+
+def test_text_says_in_words_what_failed_and_how_to_fix_it():
+    lines = str(SAMPLE).splitlines()
+    assert lines[0].split() == ["OK", "disk", "fine"]
+    assert lines[1].startswith("FAIL kernel")
+    assert lines[2].strip() == "fix: do <this>"
+    assert lines[3] == "To fix: kernel."
+    assert str(Report(SAMPLE.findings[:1])).endswith("Ready for the course.")
+
+
+def test_colours_come_only_on_request_and_columns_stay_aligned():
+    assert "\033" not in str(SAMPLE)
+    coloured = SAMPLE.coloured()
+    assert "\033[32mOK\033[0m" in coloured
+    assert "\033[31mFAIL\033[0m" in coloured
+    for code in ("\033[32m", "\033[31m", "\033[0m"):
+        coloured = coloured.replace(code, "")
+    assert coloured == str(SAMPLE)
+
+
+def test_the_notebook_view_escapes_what_it_quotes():
+    html = SAMPLE._repr_html_()
+    assert "a &lt;b&gt; &amp; c" in html
+    assert "FAIL</b>" in html

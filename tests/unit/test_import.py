@@ -1,0 +1,32 @@
+"""Importing minibag is cheap, and the word lessons never load torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+import minibag as mb
+
+
+def test_import_takes_less_than_300_milliseconds():
+    code = "import time; t = time.perf_counter(); import minibag; print(time.perf_counter() - t)"
+    runs = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5)]
+    assert min(runs) < 0.3
+
+
+@pytest.mark.parametrize(
+    "statement", ["import minibag", "import minibag.words", "import minibag.data, minibag.stats"]
+)
+def test_torch_is_not_imported(statement):
+    code = f"{statement}; import sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", mb.__all__)
+def test_every_public_name_is_reached_flat_and_documented(name):
+    assert getattr(mb, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'bagnet8'"):
+        _ = mb.bagnet8
