@@ -1,7 +1,7 @@
 """The local parts that tell critters apart: one function of local coordinates for each.
 
-Every part fills the disc ``x**2 + y**2 <= 1`` of its own coordinates (y points down) and returns
-two signed distances: of the whole part, painted pale, and of the ink lines on it.
+A part lies in the disc ``x**2 + y**2 <= 1`` of its own coordinates (y points down). Its function
+returns two signed distances: to the whole part, painted pale, and to the ink lines on it.
 """
 
 from __future__ import annotations
@@ -10,101 +10,84 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minibag.data.drawing import Field, capsule
+from minibag.data.drawing import Field, disc, stroke, union
 
 Part = Callable[[Field, Field], tuple[Field, Field]]
-
-
-def _disc(x: Field, y: Field, cx: float, cy: float, radius: float) -> Field:
-    across, down = x - np.float32(cx), y - np.float32(cy)
-    return np.sqrt(across * across + down * down) - np.float32(radius)
-
-
-def _union(*shapes: Field) -> Field:
-    whole = shapes[0]
-    for shape in shapes[1:]:
-        whole = np.minimum(whole, shape)
-    return whole
+RIM = 0.08  # half the width of an ink line
 
 
 def eye(x: Field, y: Field) -> tuple[Field, Field]:
-    """Draw a white ball with a pupil and three lashes."""
-    ball = _disc(x, y, 0, 0.3, 0.62)
-    pupil = _disc(x, y, 0, 0.34, 0.33)
-    lashes = [capsule(x, y, (side * 0.38, -0.28, side * 0.62, -0.66), 0.1) for side in (-1, 1)] + [
-        capsule(x, y, (0, -0.4, 0, -0.86), 0.1)
-    ]
-    return ball, _union(pupil, np.abs(ball) - 0.09, *lashes)
+    """Draw a ball with a pupil and three lashes."""
+    ball = disc(x, y, (0, 0.3), 0.58)
+    lash_ends = (
+        ((-0.38, -0.24), (-0.62, -0.62)),
+        ((0, -0.36), (0, -0.86)),
+        ((0.38, -0.24), (0.62, -0.62)),
+    )
+    lashes = [stroke(x, y, start, end, 0.1) for start, end in lash_ends]
+    return ball, union(disc(x, y, (0, 0.36), 0.3), np.abs(ball) - RIM, *lashes)
 
 
 def feather(x: Field, y: Field) -> tuple[Field, Field]:
-    """Draw a slim leaf with a shaft and slanting barbs."""
-    leaf = np.abs(x) * 1.15 + y * y * 0.5 - 0.46
-    barbs = (y + np.abs(x) * 1.1) * 2.6
-    stripes = np.abs(barbs - np.floor(barbs) - 0.5) * 0.4 - 0.09
-    shaft = np.abs(x) - 0.07
-    return leaf, np.maximum(_union(shaft, stripes), leaf)
+    """Draw a plume with a shaft and slanting barbs."""
+    plume = np.maximum(disc(x, y, (-0.62, -0.1), 1.1), disc(x, y, (0.62, -0.1), 1.1))
+    barb = (y + np.abs(x)) * np.float32(2.4)
+    barbs = np.abs(barb - np.floor(barb) - np.float32(0.5)) * np.float32(0.3) - np.float32(0.06)
+    shaft = stroke(x, y, (0, -0.6), (0, 0.92), 0.07)
+    return plume, union(np.maximum(barbs, plume), shaft, np.abs(plume) - np.float32(0.05))
 
 
 def scale(x: Field, y: Field) -> tuple[Field, Field]:
-    """Draw three overlapping round scales, one above two."""
-    arcs = [
-        np.maximum(np.abs(_disc(x, y, cx, cy, 0.42)) - 0.09, cy - y)
-        for cx, cy in ((-0.42, 0.1), (0.42, 0.1), (0, -0.5))
-    ]
-    body = _union(
-        _disc(x, y, -0.42, 0.1, 0.45), _disc(x, y, 0.42, 0.1, 0.45), _disc(x, y, 0, -0.5, 0.45)
-    )
-    return np.maximum(body, -0.5 - y), _union(*arcs)
+    """Draw overlapping round scales, two above one."""
+    whole, lines = None, None
+    for centre in ((0.0, 0.12), (-0.42, -0.34), (0.42, -0.34)):
+        tile = np.maximum(disc(x, y, centre, 0.5), np.float32(centre[1] - 0.2) - y)
+        arc = np.maximum(np.abs(disc(x, y, centre, 0.46)) - RIM, np.float32(centre[1] - 0.2) - y)
+        lines = arc if lines is None else union(arc, np.maximum(lines, -tile))
+        whole = tile if whole is None else union(whole, tile)
+    assert whole is not None and lines is not None
+    return whole, lines
 
 
 def fur(x: Field, y: Field) -> tuple[Field, Field]:
-    """Draw a tuft: five hairs that fan out."""
-    hairs = [
-        capsule(x, y, (i * 0.16, 0.75, i * 0.36, -0.85 + 0.1 * i * i), 0.1)
-        for i in (-2, -1, 0, 1, 2)
-    ]
-    return _union(*hairs) + 0.02, _union(*hairs[::2])
+    """Draw a tuft of hairs that fan out."""
+    tips = ((-0.72, -0.42), (-0.4, -0.74), (0.0, -0.86), (0.4, -0.74), (0.72, -0.42))
+    hairs = [stroke(x, y, (tip[0] * 0.3, 0.78), tip, 0.09) for tip in tips]
+    return union(*hairs) - np.float32(0.06), union(*hairs)
 
 
 def fin(x: Field, y: Field) -> tuple[Field, Field]:
-    """Draw a sail with rays that spread from one corner."""
-    quarter = np.maximum(_disc(x, y, -0.6, 0.6, 1.45), np.maximum(-0.65 - x, y - 0.65))
-    rays = [
-        capsule(x, y, (-0.6, 0.6, ex, ey), 0.08)
-        for ex, ey in ((-0.5, -0.8), (0.15, -0.55), (0.65, 0.0), (0.8, 0.55))
-    ]
-    return quarter, np.maximum(_union(*rays), quarter)
+    """Draw a sail whose rays spread from one corner."""
+    corner = (-0.55, 0.62)
+    sail = np.maximum(disc(x, y, corner, 1.32), np.maximum(corner[0] - x, y - corner[1]))
+    ends = ((-0.5, -0.66), (0.08, -0.5), (0.5, -0.1), (0.72, 0.56))
+    rays = union(*(stroke(x, y, corner, end, 0.07) for end in ends))
+    return sail, union(np.maximum(rays, sail), np.abs(sail) - np.float32(0.06))
 
 
 def beak(x: Field, y: Field) -> tuple[Field, Field]:
-    """Draw a pointed beak, closed, with its line."""
-    wedge = np.maximum(np.abs(y) * 1.0 + x * 0.62 - 0.55, -0.75 - x)
-    line = np.maximum(np.abs(y) - 0.09, wedge)
-    return wedge, _union(line, np.abs(wedge + 0.07) - 0.08)
+    """Draw a pointed beak with its mouth line and a nostril."""
+    wedge = np.maximum(np.abs(y) + x * np.float32(0.62) - np.float32(0.46), -0.7 - x) * np.float32(
+        0.85
+    )
+    mouth = np.maximum(np.abs(y) - RIM, wedge)
+    return wedge, union(mouth, np.abs(wedge) - RIM)
 
 
 def shell(x: Field, y: Field) -> tuple[Field, Field]:
     """Draw a snail's shell: rings that touch at one side."""
-    rings = [np.abs(_disc(x, y, cx, 0, r)) - 0.1 for cx, r in ((0, 0.86), (0.26, 0.5), (0.4, 0.16))]
-    return _disc(x, y, 0, 0, 0.9), _union(*rings)
+    rings = [
+        np.abs(disc(x, y, (cx, 0), r)) - RIM for cx, r in ((0, 0.84), (0.24, 0.54), (0.44, 0.26))
+    ]
+    return disc(x, y, (0, 0), 0.84), union(*rings)
 
 
 def spot(x: Field, y: Field) -> tuple[Field, Field]:
-    """Draw three round dots."""
-    dots = _union(
-        _disc(x, y, -0.48, 0.36, 0.36), _disc(x, y, 0.48, 0.36, 0.36), _disc(x, y, 0, -0.5, 0.36)
-    )
-    return dots - 0.12, dots
+    """Draw three round dots with a pale halo."""
+    dots = union(*(disc(x, y, c, 0.32) for c in ((-0.48, 0.36), (0.48, 0.36), (0, -0.5))))
+    return dots - np.float32(0.14), dots
 
 
 PARTS: dict[str, Part] = {
-    "eye": eye,
-    "feather": feather,
-    "scale": scale,
-    "fur": fur,
-    "fin": fin,
-    "beak": beak,
-    "shell": shell,
-    "spot": spot,
+    part.__name__: part for part in (eye, feather, scale, fur, fin, beak, shell, spot)
 }

@@ -8,20 +8,42 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from minibag.data.critter_body import (
+    OUTLINES,
+    Body,
+    draw_body,
+    draw_face,
+    draw_fingers,
+    draw_ground,
+    light,
+)
 from minibag.data.critter_parts import PARTS
-from minibag.data.drawing import Draws, Field, cover, ellipse, hue, noise, paint
+from minibag.data.drawing import Draws, Field, Window, cover, paint, turn
 from minibag.data.imageset import ImageSet
 
-PART_WIDTH = 10  # no part is wider than this many pixels at size 64 (scale with the size)
+PART_WIDTH = 10  # no part is wider than this many pixels at size 64; it grows with the size
+PART_GAP = 20  # with arrangement=True no two parts are nearer than this, at size 64
 SPLITS = ("train", "val", "test")
-CHUNK = 32  # images drawn together: large enough for NumPy, small enough for the cache
-RAW = 800  # raw numbers that every image owns
-N_SLOTS = 6
+LAYOUTS = ("rows", "columns")  # the classes of arrangement=True
+CHUNK = 32  # images drawn together: enough for NumPy, few enough for the cache
+RAW = 600  # random numbers every image owns, used or not
 
 
 @dataclass(frozen=True, eq=False)
 class CritterSet(ImageSet):
-    """An ImageSet of critters."""
+    """Critters: an ImageSet that also knows what else was planted.
+
+    Parameters
+    ----------
+    outlines : int64 array (N,)
+        Index into ``classes`` of the class whose typical outline the critter has
+        (``texture_conflict``); -1 where outlines say nothing.
+    distractors : bool array (N, H, W)
+        True on the planted distractor (``shortcut``).
+    """
+
+    outlines: NDArray[np.int64] | None = None
+    distractors: NDArray[np.bool_] | None = None
 
 
 def critters(
@@ -35,20 +57,80 @@ def critters(
     arrangement: bool = False,
     texture_conflict: float | None = None,
 ) -> CritterSet:
-    """Draw ``n`` critters (first version)."""
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-    names = ("rows", "columns") if arrangement else tuple(classes)
-    stream = np.random.PCG64([seed, SPLITS.index(split)])
-    labels = _labels(n, len(names), np.random.PCG64([seed, SPLITS.index(split), 1]))
-    images = np.empty((n, size, size, 3), np.uint8)
-    masks = np.empty((n, size, size), bool)
+    """Draw critters: classes are told by parts at most ``PART_WIDTH * size / 64`` pixels wide.
+
+    A critter carries six parts. All are of its class, but every second critter has borrowed one
+    from another class. Pose, colours, light, outline and ground say nothing about the class.
+    The same arguments give the same bytes on every platform, and image k does not depend on n.
+
+    Parameters
+    ----------
+    split : "train", "val" or "test", three streams without a common image
+    n : number of images; labels are balanced
+    size : side in pixels, at least 32
+    seed : another seed gives other images
+    classes : at least two names out of ``PARTS``; their order is the order of the labels
+    shortcut : class name -> share of its images with a distractor (an angler's fingers on green)
+        in a corner, for example ``{"fin": 0.95}``; its pixels are in ``distractors``
+    arrangement : two classes with the same parts, two eyes and two feathers: in "rows" twins
+        stand side by side, in "columns" above each other. Every place shows either part equally
+        often in both classes and parts are ``PART_GAP * size / 64`` pixels apart, so patches up
+        to that size carry no evidence at all
+    texture_conflict : None gives outlines that say nothing; otherwise every class has its typical
+        outline, and this share of the images (0..1) wears that of another class. The label
+        remains the class of the parts; ``outlines`` has the class of the outline
+
+    Returns
+    -------
+    CritterSet whose ``masks`` are True on the parts of the image's own class
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range or two switches exclude each other.
+    """
+    names = LAYOUTS if arrangement else tuple(classes)
+    _validate(split, n, size, names, arrangement, texture_conflict)
+    rates = _rates(shortcut or {}, names)
+    stream, label_stream = (np.random.PCG64([seed, SPLITS.index(split), i]) for i in range(2))
+    labels = _labels(n, len(names), label_stream)
+    chunks = []
     for start in range(0, n, CHUNK):
-        these = slice(start, min(start + CHUNK, n))
-        count = these.stop - start
-        draws = Draws(stream.random_raw(count * RAW).reshape(count, RAW))
-        images[these], masks[these] = _draw(draws, labels[these], size, names, arrangement)
-    return CritterSet(images, labels, names, masks)
+        chosen = labels[start : start + CHUNK]
+        draws = Draws(stream.random_raw(len(chosen) * RAW).reshape(-1, RAW))
+        outlines = _outlines(draws, chosen, len(names), texture_conflict)
+        fingers = draws.uniform(0, 1) < rates[chosen]
+        slots = _layout(draws, chosen) if arrangement else _ring(draws, chosen, names)
+        chunks.append(
+            (*_draw(draws, size, chosen, slots, outlines, fingers, arrangement), outlines)
+        )
+    images, masks, distractors, outlines = (
+        np.concatenate(parts) for parts in zip(*chunks, strict=True)
+    )
+    return CritterSet(images, labels, names, masks, outlines, distractors)
+
+
+@dataclass
+class Slots:
+    """What stands where on a body: arrays (B, slots); x and y in units of its half axes."""
+
+    kinds: NDArray[np.int64]  # index into PARTS
+    own: NDArray[np.bool_]  # whether the part belongs to the image's class
+    x: Field
+    y: Field
+
+
+def _validate(split, n, size, names, arrangement, texture_conflict) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if n < 1 or size < 32:
+        raise ValueError(
+            f"n must be at least 1 and size at least 32 pixels, got n={n}, size={size}"
+        )
+
+
+def _rates(shortcut: Mapping[str, float], names: tuple[str, ...]) -> Field:
+    return np.float32([shortcut.get(name, 0) for name in names])
 
 
 def _labels(n: int, n_classes: int, stream: np.random.PCG64) -> NDArray[np.int64]:
@@ -58,108 +140,83 @@ def _labels(n: int, n_classes: int, stream: np.random.PCG64) -> NDArray[np.int64
     return np.argsort(raw, axis=1, kind="stable").reshape(-1)[:n].astype(np.int64)
 
 
-def _draw(draws, labels, size, names, arrangement):
-    count = len(labels)
-    scale = size / 64
-    axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(scale)
-    canvas = _background(draws, size)
-    # body
-    if arrangement:
-        cx, cy = draws.uniform(30, 34, 2, 1, 1).swapaxes(0, 1)
-        a = draws.uniform(25, 27, 1, 1)
-        b = draws.uniform(25, 27, 1, 1)
-    else:
-        cx, cy = draws.uniform(26, 38, 2, 1, 1).swapaxes(0, 1)
-        a = draws.uniform(19, 23, 1, 1)
-        b = draws.uniform(19, 23, 1, 1)
-    t = draws.uniform(-0.2, 0.2, 1, 1)
-    cos, sin = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
-    x0, y0 = axis[None, None, :] - cx, axis[None, :, None] - cy
-    x, y = cos * x0 + sin * y0, cos * y0 - sin * x0
-    body = hue(draws.uniform(0, 1), draws.uniform(0.25, 0.7), draws.uniform(0.5, 0.8))
-    ink = hue(draws.uniform(0, 1), draws.uniform(0.3, 0.9), draws.uniform(0.05, 0.25))
-    pale = hue(draws.uniform(0, 1), draws.uniform(0.0, 0.25), draws.uniform(0.9, 1))
-    alpha = cover(ellipse(x, y, a, b), scale)
-    lx, ly = draws.uniform(-0.7, 0.7, 2, 1, 1).swapaxes(0, 1)
-    nx, ny = x / a, y / b
-    nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
-    shade = 0.75 + 0.3 * (lx * nx + ly * ny) + 0.25 * nz
-    paint(canvas, alpha, body * shade[:, None])
-    # face
-    for side in (-1, 1):
-        paint(canvas, cover(ellipse(x - side * 4, y + 1, 2.4, 2.8), scale), np.float32(1))
-        paint(canvas, cover(ellipse(x - side * 4, y + 0.6, 1.2, 1.5), scale), np.float32(0.05))
-    # slots
-    kinds, sx, sy = _slots(draws, labels, names, arrangement)
-    px = cx[:, :, 0] + cos[:, :, 0] * sx - sin[:, :, 0] * sy
-    py = cy[:, :, 0] + cos[:, :, 0] * sy + sin[:, :, 0] * sx
-    masks = _parts(canvas, draws, kinds, labels, px, py, ink, pale, scale, arrangement)
-    light = draws.uniform(0.8, 1.1, 3, 1, 1)
-    canvas *= light
-    out = np.floor(np.minimum(np.maximum(canvas, 0), np.float32(1)) * 255 + np.float32(0.5))
-    return out.astype(np.uint8).transpose(0, 2, 3, 1), masks
+def _outlines(
+    draws: Draws, labels: NDArray[np.int64], n_classes: int, conflict: float | None
+) -> NDArray[np.int64]:
+    """Index of the class whose outline an image gets, -1 for none."""
+    clash, other = draws.uniform(0, 1), draws.uniform(0, 1)
+    if conflict is None:
+        return np.full(len(labels), -1)
+    return np.where(clash < conflict, _another(labels, other, n_classes), labels)
 
 
-def _slots(draws, labels, names, arrangement):
-    count = len(labels)
-    if arrangement:
-        sx = np.float32([[-16.5, 16.5, -16.5, 16.5]]) + draws.uniform(-1, 1, 4) * 0
-        sy = np.float32([[-16.5, -16.5, 16.5, 16.5]]) + draws.uniform(-1, 1, 4) * 0
-        flip = (draws.uniform(0, 1) < 0.5).astype(int)
-        rows = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])[labels]
-        kinds = (rows + flip[:, None]) % 2  # 0 eye, 1 feather
-        return kinds, sx, sy
-    ring = np.float32(
-        [[0, -13.5], [11.7, -6.75], [11.7, 6.75], [0, 13.5], [-11.7, 6.75], [-11.7, -6.75]]
-    )
-    where = ring[None] + draws.uniform(-1.2, 1.2, 6, 2)
+def _another(labels: NDArray[np.int64], uniform: Field, n_classes: int) -> NDArray[np.int64]:
+    """Draw another class than the label."""
+    return (labels + 1 + np.floor(uniform * (n_classes - 1)).astype(int)) % n_classes
+
+
+RING = np.float32([[0, -1], [0.87, -0.5], [0.87, 0.5], [0, 1], [-0.87, 0.5], [-0.87, -0.5]])
+
+
+def _ring(draws: Draws, labels: NDArray[np.int64], names: tuple[str, ...]) -> Slots:
+    """Six parts around the face, five or six of them of the image's class."""
     codes = np.array([list(PARTS).index(name) for name in names])
-    kinds = np.repeat(codes[labels][:, None], 6, axis=1)
-    stray = draws.uniform(0, 1)
-    other = (labels + 1 + np.floor(draws.uniform(0, 1) * (len(names) - 1)).astype(int)) % len(names)
-    kinds[stray < 0.5, 0] = codes[other[stray < 0.5]]
-    return kinds, where[:, :, 0], where[:, :, 1]
+    place = RING * np.float32(0.66) + draws.uniform(-0.05, 0.05, 6, 2)
+    own = np.ones((len(labels), 6), bool)
+    visitor = np.floor(draws.uniform(0, 12)).astype(int)  # six and more: nobody
+    other = codes[_another(labels, draws.uniform(0, 1), len(names))]
+    own[np.arange(6) == visitor[:, None]] = False
+    kinds = np.where(own, codes[labels][:, None], other[:, None])
+    return Slots(kinds, own, place[..., 0], place[..., 1])
 
 
-def _parts(canvas, draws, kinds, labels, px, py, ink, pale, scale, arrangement):
-    count, slots = kinds.shape
-    size = canvas.shape[-1]
-    width = int(np.ceil((PART_WIDTH + 2) * scale))
-    left = np.clip(np.floor(px * scale - width / 2).astype(int), 0, size - width)
-    top = np.clip(np.floor(py * scale - width / 2).astype(int), 0, size - width)
-    cols, rows = left[..., None] + np.arange(width), top[..., None] + np.arange(width)
+def _layout(draws: Draws, labels: NDArray[np.int64]) -> Slots:
+    """Two eyes and two feathers at the corners of a square, twins in rows or in columns."""
+    rows, columns = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+    kinds = np.where(labels[:, None] == 0, rows, columns)
+    kinds = kinds ^ (draws.uniform(0, 1) < 0.5)[:, None]
+    place = np.float32([[-1, -1], [1, -1], [-1, 1], [1, 1]]) * np.float32(0.63) + draws.uniform(
+        -0.02, 0.02, 4, 2
+    )
+    codes = np.array([list(PARTS).index(name) for name in ("eye", "feather")])
+    return Slots(codes[kinds], np.ones(kinds.shape, bool), place[..., 0], place[..., 1])
+
+
+def _draw(draws, size, labels, slots, outlines, fingers, roomy):
+    """Paint one batch: images, evidence masks and distractor masks."""
+    hue = draws.uniform(0, 1)
+    free = np.floor(draws.uniform(0, len(OUTLINES))).astype(int)
+    outline = OUTLINES[np.where(outlines < 0, free, outlines)]
+    canvas = draw_ground(draws, size, hue + draws.uniform(0.25, 0.75))
+    body = draw_body(draws, canvas, hue, outline, roomy)
+    draw_face(draws, canvas, body)
+    distractors = draw_fingers(draws, canvas, fingers)
+    masks, any_part = _draw_parts(draws, canvas, body, slots)
+    light(draws, canvas)
+    pixels = np.floor(np.minimum(np.maximum(canvas, 0), np.float32(1)) * 255 + np.float32(0.5))
+    return pixels.astype(np.uint8).transpose(0, 2, 3, 1), masks, distractors & ~any_part
+
+
+def _draw_parts(draws: Draws, canvas: Field, body: Body, slots: Slots):
+    """Paint the parts; return the pixels of the image's own parts and of all parts."""
+    count, n_slots = slots.kinds.shape
     radius = np.float32(PART_WIDTH / 2)
-    u = ((cols + 0.5).astype(np.float32) / np.float32(scale) - px[..., None]) / radius
-    v = ((rows + 0.5).astype(np.float32) / np.float32(scale) - py[..., None]) / radius
-    t = draws.uniform(-0.25, 0.25, slots, 1, 1)
-    cos, sin = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
-    x = cos * u[:, :, None, :] + sin * v[:, :, :, None]
-    y = cos * v[:, :, :, None] - sin * u[:, :, None, :]
-    whole, lines = np.empty_like(x), np.empty_like(x)
-    for code, part in enumerate(PARTS.values()):
-        mine = kinds == code
-        if mine.any():
-            whole[mine], lines[mine] = part(x[mine], y[mine])
-    whole, lines = (cover(d, float(radius) * scale) for d in (whole, lines))
-    masks = np.zeros((count, size, size), bool)
-    b = np.arange(count)[:, None, None]
-    ch = np.arange(3)[None, :, None, None]
-    for slot in range(slots):
-        r, c = rows[:, slot, :, None], cols[:, slot, None, :]
-        window = canvas[b[..., None], ch, r[:, None], c[:, None]]
-        paint(window, whole[:, slot], pale)
-        paint(window, lines[:, slot], ink)
-        canvas[b[..., None], ch, r[:, None], c[:, None]] = window
-        masks[b, r, c] |= np.maximum(whole, lines)[:, slot] > 0.5
-    return masks
-
-
-def _background(draws, size):
-    dark = hue(draws.uniform(0, 1), draws.uniform(0.1, 0.6), draws.uniform(0.2, 0.7))
-    light = hue(draws.uniform(0, 1), draws.uniform(0.1, 0.6), draws.uniform(0.3, 0.9))
-    mix = 0
-    for h, w in ((5, 5), (9, 9), (17, 17), (5, 17), (17, 5)):
-        weight = draws.uniform(0, 0.6, 1, 1)
-        mix = mix + weight * noise(draws.uniform(0, 1, h, w), size)
-    mix = np.minimum(mix / np.float32(1.5), np.float32(1))
-    return dark + mix[:, None] * (light - dark)
+    px, py = body.place(slots.x * body.a[..., 0], slots.y * body.b[..., 0])
+    tilt = body.tilt + draws.uniform(-0.12, 0.12, n_slots, 1)
+    masks, any_part = np.zeros((2, count, *canvas.shape[2:]), bool)
+    for slot in range(n_slots):
+        window = Window(canvas, px[:, slot], py[:, slot], PART_WIDTH + 1)
+        x, y = turn(window.x / radius, window.y / radius, tilt[:, slot, :, None])
+        whole, lines = np.empty_like(x), np.empty_like(x)
+        for code, part in enumerate(PARTS.values()):
+            mine = slots.kinds[:, slot] == code
+            if mine.any():
+                whole[mine], lines[mine] = part(x[mine], y[mine])
+        whole, lines = (cover(d, float(radius) * canvas.shape[-1] / 64) for d in (whole, lines))
+        paint(window.pixels, whole, body.pale)
+        paint(window.pixels, lines, body.ink)
+        window.put()
+        marked = np.maximum(whole, lines) > 0.5
+        any_part[window.at] |= marked
+        masks[window.at] |= marked & slots.own[:, slot, None, None]
+    return masks, any_part
