@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 
@@ -23,8 +22,8 @@ from minibag.bag import PatchGrid
 Floats = NDArray[np.float32]
 
 N_BINS, N_ORIENTATIONS = 4, 8
-TINY = np.float32(1e-12)
-CLIP = 0.2  # no entry of a descriptor is larger: one strong edge must not outshout the rest
+CLIP = 0.2  # no entry may be larger: one strong edge must not outshout the rest of the patch
+TINY = np.float32(1e-12)  # keeps 0 / 0 at 0
 
 CHANNELS = {  # each row mixes R, G and B into one channel
     "grey": np.array([[0.299, 0.587, 0.114]]),
@@ -36,8 +35,8 @@ CHANNELS = {  # each row mixes R, G and B into one channel
 class DenseSIFT(TransformerMixin, BaseEstimator):
     """SIFT descriptors of all patches on a regular grid, as a scikit-learn transformer.
 
-    A descriptor depends on nothing but its ``patch_size`` x ``patch_size`` pixels (plus the blur,
-    if you ask for one): bins fade into each other linearly, but not over the edge of the patch.
+    A descriptor depends on nothing but its ``patch_size`` x ``patch_size`` pixels: bins fade into
+    each other linearly, but never over the edge of the patch.
 
     Entry ``(row * 4 + column) * 8 + orientation`` is the gradient strength found in that bin;
     orientations go counter-clockwise in steps of 45 degrees from "brighter to the right". This is
@@ -48,14 +47,11 @@ class DenseSIFT(TransformerMixin, BaseEstimator):
     step : int
         Distance between neighbouring patches in pixels.
     patch_size : int or sequence of int
-        Side of the patches in pixels. Several sizes share one grid of centres, so they must all
-        be even or all be odd; the smallest lie inside the image, larger ones may reach over its
-        edge, where there is no gradient.
-    blur : float
-        Standard deviation of a Gaussian blur, in bins (a bin is a quarter of the patch). Lowe's
-        keypoints have 1/3; 0 keeps the finest detail.
+        Side of the patches in pixels. Several sizes share one grid of centres (so all are even or
+        all odd): the smallest lie inside the image, larger ones may reach over its edge, where
+        there is no gradient.
     color : {"grey", "rgb", "opponent"}
-        Channels to describe. Grey floats can only be described as "grey".
+        Channels to describe.
     root : bool
         Return RootSIFT: the square root of the descriptor divided by its sum.
     min_contrast : float
@@ -74,14 +70,12 @@ class DenseSIFT(TransformerMixin, BaseEstimator):
         step: int = 4,
         patch_size: int | Sequence[int] = 16,
         *,
-        blur: float = 0.0,
         color: str = "grey",
         root: bool = False,
         min_contrast: float = 0.005,
     ) -> None:
         self.step = step
         self.patch_size = patch_size
-        self.blur = blur
         self.color = color
         self.root = root
         self.min_contrast = min_contrast
@@ -104,33 +98,20 @@ class DenseSIFT(TransformerMixin, BaseEstimator):
         return PatchGrid(large, self.step, (small - large) // 2, (h, w))
 
     def transform(self, images: ArrayLike) -> Floats:
-        """Describe every patch.
+        """Describe every patch of uint8 images (N, H, W, 3) or grey floats (N, H, W) in [0, 1].
 
-        Parameters
-        ----------
-        images : uint8 (N, H, W, 3), or grey floats (N, H, W) in [0, 1]
-
-        Returns
-        -------
-        float32 (N, h, w, D)
-            D is 128 per channel; for a sequence of S patch sizes (N, h, w, S, D). The 128 entries
-            of a channel have length 1, or 0 where the patch is flat.
-
-        Raises
-        ------
-        ValueError
-            For other shapes, types or values, and for images smaller than a patch.
+        Returns float32 (N, h, w, D) with D = 128 per channel, or (N, h, w, S, D) for a sequence of
+        S patch sizes. The 128 entries of a channel have length 1, or 0 where the patch is flat.
+        Raises ValueError for other shapes, types or values, and for images smaller than a patch.
         """
         channels = _channels(np.asarray(images), self.color)
-        sizes, sides = self._sizes(), channels.shape[2:]
-        grid = self.grid(sides)
-        out = np.empty(
-            (len(channels), *grid.shape, len(sizes), 128 * channels.shape[1]), np.float32
-        )
-        for i, size in enumerate(sizes):
-            rows, cols = map(pooling_matrix, grid.centres(), (size, size), sides)
-            for image, descriptors in zip(channels, out, strict=True):
-                maps = orientation_maps(_blur(image, self.blur * size / N_BINS))
+        sides = channels.shape[2:]
+        grid, sizes = self.grid(sides), self._sizes()
+        pools = [list(map(pooling_matrix, grid.centres(), (s, s), sides)) for s in sizes]
+        out = np.empty((len(channels), *grid.shape, len(sizes), 128 * channels.shape[1]), "f4")
+        for image, descriptors in zip(channels, out, strict=True):
+            maps = orientation_maps(image)
+            for i, (rows, cols) in enumerate(pools):
                 descriptors[:, :, i] = self._normalise(pool(maps, rows, cols))
         return out[:, :, :, 0] if np.ndim(self.patch_size) == 0 else out
 
@@ -147,8 +128,8 @@ class DenseSIFT(TransformerMixin, BaseEstimator):
         """Scale histograms (h, w, C, 128) to length 1, clip, scale again: (h, w, C * 128)."""
         length = _length(histograms)
         np.minimum(histograms, CLIP * length, out=histograms)
-        histograms[length[..., 0] <= self.min_contrast] = 0
         histograms /= np.maximum(_length(histograms), TINY)
+        histograms[length[..., 0] <= self.min_contrast] = 0
         if self.root:
             histograms /= np.maximum(histograms.sum(axis=-1, keepdims=True), TINY)
             np.sqrt(histograms, out=histograms)
@@ -156,20 +137,20 @@ class DenseSIFT(TransformerMixin, BaseEstimator):
 
 
 def orientation_maps(channels: Floats) -> Floats:
-    """Split the gradients of (C, H, W) into their two nearest compass directions: (H, C, 8, W).
+    """Split each gradient of (C, H, W) into its two nearest compass directions: (H, C, 8, W).
 
-    A gradient 45 degrees wide between two directions is written as a sum of the two, like a force
-    in a parallelogram. That needs no angle: the part along "right" is ``dx - |dy|``, the part along
-    "right and up" is ``sqrt(2) * min(dx, dy)``, and negative parts are none.
+    A gradient between two directions is written as a sum of the two, like a force in a
+    parallelogram. That needs no angle: the part along "right" is ``dx - |dy|``, the part along
+    "right and up" is ``sqrt(2) * min(dx, dy)``, and what is negative points elsewhere.
     """
     padded = np.pad(channels, ((0, 0), (1, 1), (1, 1)), mode="edge").transpose(1, 0, 2)
     dx = (padded[1:-1, :, 2:] - padded[1:-1, :, :-2]) / 2
-    dy = (padded[:-2, :, 1:-1] - padded[2:, :, 1:-1]) / 2  # upwards, rows count down
+    dy = (padded[:-2, :, 1:-1] - padded[2:, :, 1:-1]) / 2  # upwards, while rows count down
     maps = np.empty((*dx.shape[:2], N_ORIENTATIONS, dx.shape[2]), np.float32)
     for quarter in range(4):
         maps[:, :, 2 * quarter] = dx - abs(dy)
         maps[:, :, 2 * quarter + 1] = np.minimum(dx, dy) * np.float32(np.sqrt(2))
-        dx, dy = dy, -dx  # turn by 90 degrees
+        dx, dy = dy, -dx  # the same again, seen from 90 degrees on
     return np.maximum(maps, 0, out=maps)
 
 
@@ -177,7 +158,7 @@ def pooling_matrix(centres: NDArray[np.floating], size: int, n_pixels: int) -> c
     """Return the weight of every pixel of one axis in every bin: (n_centres * 4, n_pixels).
 
     A weight falls linearly from the middle of a bin to the middle of the next. The outermost
-    pixels of the patch have none: their gradients would look at the pixels outside.
+    pixels of a patch have none, for their gradients would look at the pixels outside.
     """
     width = size / N_BINS
     offset = np.arange(n_pixels) - centres[:, None, None]
@@ -190,15 +171,11 @@ def pooling_matrix(centres: NDArray[np.floating], size: int, n_pixels: int) -> c
 def pool(maps: Floats, rows: csr_array, cols: csr_array) -> Floats:
     """Sum orientation maps (H, C, 8, W) over the bins of every patch: (h, w, C, 128)."""
     height, n_channels, _, width = maps.shape
+    h, w = rows.shape[0] // N_BINS, cols.shape[0] // N_BINS
     pooled = rows @ maps.reshape(height, -1)  # (h * 4, C * 8 * W)
     pooled = cols @ pooled.reshape(-1, width).T  # (w * 4, h * 4 * C * 8)
-    bins = pooled.reshape(-1, N_BINS, rows.shape[0] // N_BINS, N_BINS, n_channels, N_ORIENTATIONS)
-    ordered = bins.transpose(2, 0, 4, 3, 1, 5)  # patch row, patch column, channel, row, column, o
-    return ordered.reshape(*ordered.shape[:3], -1)
-
-
-def _blur(image: Floats, sigma: float) -> Floats:
-    return gaussian_filter(image, (0, sigma, sigma), mode="nearest") if sigma else image
+    bins = pooled.reshape(w, N_BINS, h, N_BINS, n_channels, N_ORIENTATIONS)
+    return bins.transpose(2, 0, 4, 3, 1, 5).reshape(h, w, n_channels, -1)
 
 
 def _length(histograms: Floats) -> Floats:
@@ -211,12 +188,12 @@ def _channels(images: NDArray[Any], color: str) -> Floats:
         raise ValueError(f"color is one of {', '.join(CHANNELS)}, got {color!r}")
     if images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8:
         mixed = images @ (CHANNELS[color].T / 255).astype(np.float32)
-        return np.ascontiguousarray(mixed.transpose(0, 3, 1, 2))
+        return np.moveaxis(mixed, 3, 1)
     if images.ndim == 3 and images.dtype.kind == "f" and color == "grey":
         if not (images.min() >= 0 and images.max() <= 1):  # also catches NaN
             raise ValueError("grey float images must lie in [0, 1]; divide 8-bit images by 255")
         return images[:, None].astype(np.float32)
     raise ValueError(
-        f"DenseSIFT takes uint8 images (N, H, W, 3), or grey floats (N, H, W) in [0, 1] with "
-        f'color="grey"; got {images.dtype} {images.shape} with color={color!r}'
+        'DenseSIFT takes uint8 images (N, H, W, 3), or with color="grey" also grey floats '
+        f"(N, H, W) in [0, 1]; got {images.dtype} {images.shape} with color={color!r}"
     )
