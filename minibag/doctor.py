@@ -1,7 +1,6 @@
 """The doctor: is this machine ready for the course, and if not, what to do about it.
 
-``python -m minibag doctor`` prints the findings, ``minibag.doctor.report()`` shows them in a
-notebook. Every check is a function of its inputs, so that each can be run on a broken set-up.
+Every check is a function of its inputs, so that each can be run on a broken set-up.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import html
 import shutil
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,12 +19,8 @@ from minibag import machine
 
 MEMORY_NEEDED, DISK_NEEDED = 2e9, 1e9  # bytes: a lesson's budget; Imagenette at 160 px and models
 REINSTALL = "pip install -e . (in the repository's folder)"
-HTML = '<b style="color:{css}">{state}</b>'
-COLOURS = {
-    "OK": {"ansi": 32, "css": "#1a7f37"},
-    "FAIL": {"ansi": 31, "css": "#b3261e"},
-    "note": {"ansi": 33, "css": "#8a6100"},
-}
+FETCH = "python data_scripts/get_imagenette.py (optional: critters and photos need no file)"
+COLOURS = {"OK": (32, "#1a7f37"), "FAIL": (31, "#b3261e"), "note": (33, "#8a6100")}
 
 
 @dataclass(frozen=True)
@@ -49,26 +43,29 @@ class Report:
         """Return the subjects that must be fixed; empty if the machine is ready."""
         return [finding.subject for finding in self.findings if finding.state == "FAIL"]
 
-    def render(self, mark: str = "{state}", escape: Callable[[str], str] = str) -> str:
-        """Return the text, every state dressed up by the format ``mark`` (state, ansi, css)."""
-        lines = []
-        for f in self.findings:
-            word = mark.format(state=f.state, **COLOURS[f.state])
-            lines.append(f"{word}{'':{5 - len(f.state)}}{f.subject:11}{escape(f.detail)}")
-            if f.fix:
-                lines.append(f"{'':16}fix: {escape(f.fix)}")
-        bad = ", ".join(self.failed())
-        return "\n".join([*lines, f"To fix: {bad}." if bad else "Ready for the course."])
-
     def __str__(self) -> str:
-        return self.render()
+        text = ""
+        for f in self.findings:
+            fix = f"\n{'':16}fix: {f.fix}" if f.fix else ""
+            text += f"{f.state:5}{f.subject:11}{f.detail}{fix}\n"
+        failed = ", ".join(self.failed())
+        return text + (f"To fix: {failed}." if failed else "Ready for the course.")
 
     def coloured(self) -> str:
         """Return the text for a terminal that shows colours."""
-        return self.render("\033[{ansi}m{state}\033[0m")
+        return self._dyed(str(self), [f"\033[{ansi}m{{}}\033[0m" for ansi, _ in COLOURS.values()])
 
     def _repr_html_(self) -> str:
-        return f"<pre style='white-space: pre-wrap'>{self.render(HTML, html.escape)}</pre>"
+        bold = [f'<b style="color:{css}">{{}}</b>' for _, css in COLOURS.values()]
+        text = self._dyed(html.escape(str(self)), bold)
+        return f"<pre style='white-space: pre-wrap'>{text}</pre>"
+
+    @staticmethod
+    def _dyed(text: str, frames: list[str]) -> str:
+        """Frame the word that each line begins with."""
+        for word, frame in zip(COLOURS, frames, strict=True):
+            text = f"\n{text}".replace(f"\n{word} ", f"\n{frame.format(word)} ")[1:]
+        return text
 
 
 def report() -> Report:
@@ -90,28 +87,30 @@ def _examine(check: Callable[[], Finding]) -> Finding:
         return Finding(check.__name__, "FAIL", f"not installed or broken: {error}", REINSTALL)
 
 
+def _judge(subject: str, good: bool, detail: str, fix: str, bad: str = "FAIL") -> Finding:
+    return Finding(subject, "OK", detail) if good else Finding(subject, bad, detail, fix)
+
+
 def python(required: str | None = None) -> Finding:
     """Check that this Python is in the range ``required`` (default: what minibag declares)."""
     from packaging.specifiers import SpecifierSet
 
     needed = SpecifierSet(required or metadata.metadata("minibag")["Requires-Python"])
     version = sys.version.split()[0]
-    if needed.contains(version, prereleases=True):
-        return Finding("python", "OK", f"{version} ({sys.executable})")
+    detail = f"{version}, needed {needed} ({sys.executable})"
     fix = f"make an environment with Python {needed}, e.g. conda env create -f environment.yml"
-    return Finding("python", "FAIL", f"{version} is not {needed} ({sys.executable})", fix)
+    return _judge("python", needed.contains(version, prereleases=True), detail, fix)
 
 
 def packages(requirements: Sequence[str] | None = None) -> Finding:
     """Check that required packages are there, in range (default: what minibag declares)."""
-    wrong = unmet(requirements or metadata.requires("minibag") or [])
-    if wrong:
-        return Finding("packages", "FAIL", "; ".join(wrong), REINSTALL)
-    return Finding("packages", "OK", f"minibag {metadata.version('minibag')}, all in range")
+    wrong = _unmet(requirements or metadata.requires("minibag") or [])
+    detail = "; ".join(wrong) or f"minibag {metadata.version('minibag')}, all in their ranges"
+    return _judge("packages", not wrong, detail, REINSTALL)
 
 
-def unmet(requirements: Sequence[str]) -> list[str]:
-    """Return a sentence for each requirement (PEP 508) that this environment does not meet."""
+def _unmet(requirements: Sequence[str]) -> list[str]:
+    """Return a phrase for each requirement (PEP 508) that this environment does not meet."""
     from packaging.requirements import Requirement
 
     wrong = []
@@ -126,14 +125,13 @@ def unmet(requirements: Sequence[str]) -> list[str]:
 
 def kernel(name: str = "python3") -> Finding:
     """Check that the Jupyter kernel starts, answers, and runs in this very environment."""
-    fix = f"{sys.executable} -m ipykernel install --sys-prefix --name {name}"
     try:
         prefix = _prefix_of(name)
+        good, detail = Path(prefix) == Path(sys.prefix), f"{name} answers, in {prefix}"
     except (KeyError, OSError, RuntimeError) as error:  # no such kernel, no program, it died
-        return Finding("kernel", "FAIL", f"{name} does not answer: {error}", fix)
-    if Path(prefix) != Path(sys.prefix):
-        return Finding("kernel", "FAIL", f"{name} runs in another environment, {prefix}", fix)
-    return Finding("kernel", "OK", f"{name} starts and answers")
+        good, detail = False, f"{name} does not answer: {error}"
+    fix = f"{sys.executable} -m ipykernel install --sys-prefix --name {name}"
+    return _judge("kernel", good, detail if good else f"{detail}, not in {sys.prefix}", fix)
 
 
 def _prefix_of(kernel_name: str) -> str:
@@ -154,30 +152,24 @@ def widgets(requirements: Sequence[str] | None = None) -> Finding:
     """Check that ipywidgets and its front end match and that JupyterLab finds the latter."""
     from jupyter_core.paths import jupyter_path
 
-    declared = metadata.requires("ipywidgets") if requirements is None else requirements
-    wrong = unmet([r for r in declared or [] if r.startswith("jupyterlab_widgets")])
-    folders = [
-        Path(p, "@jupyter-widgets/jupyterlab-manager") for p in jupyter_path("labextensions")
-    ]
-    if not any(folder.is_dir() for folder in folders):
-        wrong.append("JupyterLab does not find @jupyter-widgets/jupyterlab-manager")
-    if wrong:
-        fix = "pip install --force-reinstall ipywidgets jupyterlab_widgets"
-        return Finding("widgets", "FAIL", "; ".join(wrong), fix)
-    return Finding(
-        "widgets", "OK", f"ipywidgets {metadata.version('ipywidgets')}, front end matches"
-    )
+    declared = requirements or metadata.requires("ipywidgets") or []
+    wrong = _unmet([r for r in declared if r.startswith("jupyterlab_widgets")])
+    front = "@jupyter-widgets/jupyterlab-manager"
+    if not any(Path(folder, front).is_dir() for folder in jupyter_path("labextensions")):
+        wrong.append(f"JupyterLab does not find {front}")
+    detail = "; ".join(wrong) or f"ipywidgets {metadata.version('ipywidgets')}, front end matches"
+    fix = "pip install --force-reinstall ipywidgets jupyterlab_widgets"
+    return _judge("widgets", not wrong, detail, fix)
 
 
 def threads(cgroup: Path = machine.CGROUP) -> Finding:
     """Check that libraries start no more threads than the CPUs granted to this process."""
     granted, counts = machine.cpu_count(cgroup), machine.thread_counts()
+    most = max(counts.values())
     detail = f"{granted} CPUs granted; " + ", ".join(f"{k} {v}" for k, v in counts.items())
-    if max(counts.values()) <= granted:
-        return Finding("threads", "OK", detail)
     fix = f"set OMP_NUM_THREADS={granted} before Python or JupyterLab starts"
-    harmless = max(counts.values()) <= 2 * granted  # costs some per cent, not a factor
-    return Finding("threads", "note" if harmless else "FAIL", detail, fix)
+    bad = "note" if most <= 2 * granted else "FAIL"  # twice as many cost little, more cost a lot
+    return _judge("threads", most <= granted, detail, fix, bad)
 
 
 def memory(cgroup: Path = machine.CGROUP) -> Finding:
@@ -188,34 +180,26 @@ def memory(cgroup: Path = machine.CGROUP) -> Finding:
     detail = f"{limit / 1e9:.1f} GB, {min(limit, free) / 1e9:.1f} GB free (a lesson needs 2 GB)"
     if limit < MEMORY_NEEDED:
         return Finding("memory", "FAIL", detail, "use a machine or container with 2 GB or more")
-    if free < MEMORY_NEEDED:
-        return Finding("memory", "note", detail, "close other programs and notebooks")
-    return Finding("memory", "OK", detail)
+    return _judge("memory", free >= MEMORY_NEEDED, detail, "close other programs", "note")
 
 
 def disk(folder: Path = Path(), needed: float = DISK_NEEDED) -> Finding:
     """Check that ``needed`` bytes are free for data and models."""
     free = shutil.disk_usage(folder).free
-    detail = f"{free / 1e9:.1f} GB free in {folder.absolute()} (needs {needed / 1e9:.0f} GB)"
-    if free >= needed:
-        return Finding("disk", "OK", detail)
-    return Finding("disk", "FAIL", detail, "make room, or move the repository to a larger disk")
+    detail = f"{free / 1e9:.1f} GB free in {folder.absolute()} (needed {needed / 1e9:.0f} GB)"
+    return _judge("disk", free >= needed, detail, "make room, or use a larger disk")
 
 
 def gpu() -> Finding:
     """Report whether torch can use a GPU, and whether it rounds float32 to TF32 there."""
     import torch
 
-    with warnings.catch_warnings(record=True) as said:  # torch warns if the driver is too old
-        warnings.simplefilter("always")
-        found = torch.cuda.is_available()
-    if not found:
-        why = str(said[0].message).split(". ")[0] if said else "none found, the course needs none"
-        hint = "install a CUDA build of torch" if shutil.which("nvidia-smi") else ""
-        return Finding("gpu", "note", f"torch {torch.__version__}: {why}", hint)
-    on = {True: "on", False: "off"}
+    if not torch.cuda.is_available():
+        driver = shutil.which("nvidia-smi")
+        detail = f"torch {torch.__version__} uses none; the course needs none"
+        return Finding("gpu", "note", detail, (driver and "install torch for its driver") or "")
     matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    tf32 = f"TF32 {on[matmul]} for matrix products, {on[convolution]} for convolutions"
+    tf32 = f"TF32 for matrix products {matmul}, for convolutions {convolution}"
     return Finding("gpu", "OK", f"{torch.cuda.get_device_name()}; {tf32}")
 
 
@@ -227,11 +211,10 @@ def data(root: Path | None = None) -> Finding:
         return Finding("data", "OK", f"Imagenette in {find_imagenette(root)}")
     except FileNotFoundError:
         where = root or "$MINIBAG_DATA or data/"
-        fix = "python data_scripts/get_imagenette.py (optional; critters and photos need no file)"
-        return Finding("data", "note", f"no Imagenette in {where}", fix)
+        return Finding("data", "note", f"no Imagenette in {where}", FETCH)
 
 
-def browser(names: Sequence[str] = ("chromium", "chromium-browser", "google-chrome")) -> Finding:
+def browser() -> Finding:
     """Report whether there is a Chromium for the browser tests; only developers need it."""
-    found = next(filter(None, map(shutil.which, names)), None)
+    found = shutil.which("chromium") or shutil.which("google-chrome")
     return Finding("browser", "note", f"{found or 'no Chromium'} (only for the browser tests)")
