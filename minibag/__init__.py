@@ -22,6 +22,10 @@ _HOME = {
     "DenseSIFT": "minibag.words",
     "Vocabulary": "minibag.words",
     "BagEncoder": "minibag.words",
+    "HistogramEncoder": "minibag.words",
+    "PyramidEncoder": "minibag.words",
+    "VLADEncoder": "minibag.words",
+    "FisherEncoder": "minibag.words",
     "BagOfVisualWords": "minibag.words",
     "show": "minibag.figures",
 }

@@ -1,5 +1,18 @@
 """Bags of visual words: dense SIFT, vocabularies, encodings and a classifier. No torch here."""
 
+from minibag.words.classifier import BagOfVisualWords
+from minibag.words.encoder import BagEncoder
+from minibag.words.encodings import FisherEncoder, HistogramEncoder, PyramidEncoder, VLADEncoder
 from minibag.words.sift import DenseSIFT
+from minibag.words.vocabulary import Vocabulary
 
-__all__ = ["DenseSIFT"]
+__all__ = [
+    "BagEncoder",
+    "BagOfVisualWords",
+    "DenseSIFT",
+    "FisherEncoder",
+    "HistogramEncoder",
+    "PyramidEncoder",
+    "VLADEncoder",
+    "Vocabulary",
+]

@@ -1,0 +1,226 @@
+"""A bag of visual words as one scikit-learn classifier, with the evidence of every patch.
+
+A linear classifier on a histogram gives each word a weight for each class, so a patch votes with
+the weight of its word, and the mean of the votes is the decision value (Csurka et al. 2004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import repeat
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC, LinearSVC
+from sklearn.utils.validation import check_is_fitted
+
+from minibag.bag import PatchGrid
+from minibag.data.imageset import ImageSet
+from minibag.words.encoder import BagEncoder, Images
+from minibag.words.encodings import FisherEncoder, HistogramEncoder, PyramidEncoder, VLADEncoder
+from minibag.words.vocabulary import Vocabulary
+
+Floats = NDArray[np.floating]
+ENCODINGS = {
+    "histogram": HistogramEncoder,
+    "pyramid": PyramidEncoder,
+    "vlad": VLADEncoder,
+    "fisher": FisherEncoder,
+}
+
+
+class BagOfVisualWords(ClassifierMixin, BaseEstimator):
+    """Classify images by their visual words.
+
+    ``images`` is whatever `BagEncoder` reads; an ImageSet, or a stream of them, brings its labels
+    and class names along.
+
+    Parameters
+    ----------
+    features : transformer or None
+        Images to descriptors; None is ``DenseSIFT()``.
+    n_words : int or None
+        Size of the vocabulary; None is 400 for histogram and pyramid, 64 for VLAD and Fisher.
+    encoding : "histogram", "pyramid", "vlad", "fisher" or an encoder object
+        An object brings its own ``n_words``.
+    classifier : "linear_svm", "logistic", "intersection" or a scikit-learn classifier
+        "intersection" is an SVM with the histogram-intersection kernel. The two linear ones learn
+        on standardised histograms; the scale is then folded into ``coef_``.
+    random_state : int, RandomState or None
+        Seed of sample, vocabulary and classifier.
+    C : float
+        Inverse strength of the regularisation, for vectors of about length 1.
+    n_jobs : int or None
+        Processes, see `BagEncoder`.
+
+    Attributes
+    ----------
+    classes_ : array (C,)
+        Labels, in the order of all outputs.
+    classes : tuple of str
+        Their names.
+    encoder_ : BagEncoder
+        The fitted images-to-vectors step.
+    coef_, intercept_ : float64 arrays (C, F) and (C,), or (1, F) and (1,) for two classes
+        The linear head on the vectors of ``encoder_``; only if the head is linear.
+    """
+
+    def __init__(
+        self,
+        features: Any = None,
+        n_words: int | None = None,
+        encoding: Any = "histogram",
+        classifier: Any = "linear_svm",
+        random_state: Any = 0,
+        *,
+        C: float = 1.0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.features = features
+        self.n_words = n_words
+        self.encoding = encoding
+        self.classifier = classifier
+        self.random_state = random_state
+        self.C = C
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Images, y: ArrayLike | None = None) -> Self:
+        """Learn codebook and classifier from images and labels (N,)."""
+        if y is None and isinstance(X, np.ndarray):
+            raise ValueError("requires y to be passed, but the target y is None: an array has none")
+        self.encoder_ = BagEncoder(
+            self.features, self._new_encoder(), n_jobs=self.n_jobs, random_state=self.random_state
+        ).fit(X)
+        seen: list[tuple[Any, ...]] = []
+        vectors = self.encoder_.transform(partial(_note_labels, X, seen) if y is None else X)
+        labels = np.concatenate([s[0] for s in seen]) if y is None else np.asarray(y)
+        self.classes_ = np.unique(labels)
+        names = [seen[0][1][c] for c in self.classes_] if y is None else self.classes_
+        self.classes = tuple(str(name) for name in names)
+        self._fit_head(vectors, labels)
+        return self
+
+    def _new_encoder(self) -> Any:
+        if not isinstance(self.encoding, str):
+            if self.n_words is not None:
+                raise ValueError("give n_words to the encoder object, not to BagOfVisualWords")
+            return self.encoding
+        if self.encoding not in ENCODINGS:
+            raise ValueError(f"encoding must be one of {[*ENCODINGS]} or an encoder object")
+        size = {} if self.n_words is None else {"n_words": self.n_words}
+        return ENCODINGS[self.encoding](random_state=self.random_state, **size)
+
+    def _new_head(self) -> Any:
+        if not isinstance(self.classifier, str):
+            return clone(self.classifier)
+        heads = {
+            "linear_svm": LinearSVC(C=self.C, random_state=self.random_state),
+            "logistic": LogisticRegression(C=self.C, max_iter=1000),
+            "intersection": SVC(C=self.C, kernel=intersection),
+        }
+        if self.classifier not in heads:
+            raise ValueError(f"classifier must be one of {[*heads]} or a scikit-learn classifier")
+        return heads[self.classifier]
+
+    def _fit_head(self, vectors: Floats, labels: NDArray[Any]) -> None:
+        """Fit the head; a linear one is rewritten to act on the vectors as they are."""
+        head, n_features = self._new_head(), vectors.shape[1]
+        if not hasattr(head, "decision_function"):
+            raise ValueError(f"{head} has no decision_function: use a Pipeline with BagEncoder")
+        centre, scale = np.zeros(n_features), np.ones(n_features)
+        counts = isinstance(self.encoder_.encoder_, HistogramEncoder)
+        if counts and self.classifier in ("linear_svm", "logistic"):
+            centre, scale = vectors.mean(0), vectors.std(0) * n_features**0.5
+            scale[scale == 0] = 1  # a word that never occurs
+            vectors = (vectors - centre) / scale  # average length 1
+        self.head_ = head.fit(vectors, labels)
+        if hasattr(head, "coef_"):
+            self.coef_ = head.coef_ / scale.astype(float)
+            self.intercept_ = head.intercept_ - self.coef_ @ centre
+
+    def decision_function(self, X: Images) -> Floats:
+        """Return the score of every class (N, C), or of ``classes_[1]`` if there are two (N,)."""
+        check_is_fitted(self, "encoder_")
+        vectors = self.encoder_.transform(X)
+        if not hasattr(self, "coef_"):
+            return self.head_.decision_function(vectors)
+        scores = vectors.astype(float) @ self.coef_.T + self.intercept_
+        return scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def logits(self, images: Images) -> Floats:
+        """Return the score of every class (N, C); two classes get opposite scores."""
+        scores = self.decision_function(images)
+        return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+
+    def predict(self, X: Images) -> NDArray[Any]:
+        """Return the label with the highest score: (N,)."""
+        return self.classes_[self.logits(X).argmax(1)]
+
+    def predict_proba(self, X: Images) -> Floats:
+        """Return the probability of every class (N, C).
+
+        The classifier's own where it has one; otherwise the softmax of the scores, which for an
+        SVM orders the classes but is not calibrated.
+        """
+        own = getattr(self, "head_", None)
+        if not isinstance(self.classifier, str) and hasattr(own, "predict_proba"):
+            return own.predict_proba(self.encoder_.transform(X))
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+        return softmax(scores, axis=1)
+
+    def evidence(self, images: Images) -> NDArray[np.float64]:
+        """Return what each patch says for each class: (N, C, h, w), mean over h and w = `logits`.
+
+        Raises ValueError, with the cause, if the scores are no mean over patches: a kernel or
+        another non-linear classifier, square roots, or a division by the vector's length.
+        """
+        check_is_fitted(self, "encoder_")
+        cause = self.encoder_.encoder_.mixes_patches
+        if not hasattr(self, "coef_"):
+            cause = f"the classifier {self.classifier!r} is not linear in the vector (a kernel?)"
+        if cause:
+            raise ValueError(f"no exact evidence per patch: {cause}, which mixes the patches")
+        vote = partial(self.encoder_.encoder_.votes, weights=self.coef_.T)
+        votes = self.encoder_.map_descriptors(repeat(vote), images)  # (n, h, w, C) each
+        evidence = np.moveaxis(np.concatenate(votes) + self.intercept_, 3, 1)
+        return np.concatenate([-evidence, evidence], 1) if len(self.classes_) == 2 else evidence
+
+    def grid(self, image_shape: tuple[int, int]) -> PatchGrid:
+        """Return where the patches of an image of this (H, W) lie."""
+        return self.encoder_.features_.grid(image_shape)
+
+    @property
+    def vocabulary_(self) -> Vocabulary:
+        """The visual words; a Fisher vector has none."""
+        return self.encoder_.encoder_.vocabulary_
+
+    def word_maps(self, images: Images) -> NDArray[np.int32]:
+        """Return the word of every patch: (N, h, w), or (N, h, w, S) for S patch sizes."""
+        return np.concatenate(
+            self.encoder_.map_descriptors(repeat(self.vocabulary_.predict), images)
+        )
+
+
+def intersection(a: Floats, b: Floats) -> Floats:
+    """Return how much of two histograms overlaps, ``sum(min(a, b))``: (n, F), (m, F) -> (n, m).
+
+    Swain & Ballard, IJCV 1991.
+    """
+    return np.stack([np.minimum(row, b).sum(1) for row in a])
+
+
+def _note_labels(images: Images, seen: list[tuple[Any, ...]]) -> Iterator[ImageSet]:
+    """Yield the batches of an ImageSet or a stream, and note their labels and class names."""
+    stream = images() if callable(images) else images
+    for batch in [stream] if isinstance(stream, ImageSet) else stream:
+        if not isinstance(batch, ImageSet):
+            raise ValueError("no labels: give y, an ImageSet, or a stream of ImageSets")
+        seen.append((batch.labels, batch.classes))
+        yield batch

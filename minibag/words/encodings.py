@@ -1,0 +1,343 @@
+"""Encodings: the descriptors of an image (h, w, D) or (h, w, S, D) become one vector.
+
+Histograms and pyramids are means of what the patches say one by one, so a linear classifier on
+them has exact evidence for every patch. VLAD and Fisher vectors end with square roots and a
+division by the length, which mix the patches: there is no evidence of one patch any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+from minibag.words.vocabulary import Vocabulary, as_rows, sample
+
+Floats = NDArray[np.floating]
+
+
+class Encoder(TransformerMixin, BaseEstimator):
+    """What all encoders share: descriptors of N images in, one float32 vector per image out.
+
+    Subclasses say how to ``fit`` on descriptors (..., D) and how to encode one image, as patches
+    (h, w, S, D); ``learned`` names the arrays that make up a fitted encoder.
+    """
+
+    learned: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def mixes_patches(self) -> str:
+        """Why the vector is not a mean over patches; empty if it is one."""
+        return f"{type(self).__name__} takes signed square roots and divides by the length (L2)"
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Encode descriptors (N, h, w, D) or (N, h, w, S, D) of N images: (N, F)."""
+        return np.stack([self._encode(patches) for patches in per_image(X)]).astype(np.float32)
+
+    def _encode(self, patches: Floats) -> Floats:
+        raise NotImplementedError
+
+
+class _WordEncoder(Encoder):
+    """An encoder that stands on a vocabulary."""
+
+    learned = ("words_",)
+    n_words: int
+    random_state: Any
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn the vocabulary from descriptors (..., D)."""
+        self.vocabulary_ = Vocabulary(self.n_words, self.random_state).fit(X)
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Let the vocabulary learn from one more batch of descriptors (..., D)."""
+        if not hasattr(self, "vocabulary_"):
+            self.vocabulary_ = Vocabulary(self.n_words, self.random_state)
+        self.vocabulary_.partial_fit(X)
+        return self
+
+    @property
+    def words_(self) -> Floats:
+        """The words (K, D)."""
+        return self.vocabulary_.words_
+
+    @words_.setter
+    def words_(self, words: Floats) -> None:
+        self.vocabulary_ = Vocabulary(self.n_words, self.random_state)
+        self.vocabulary_.words_ = words
+
+    def _hard(self, rows: Floats) -> csr_matrix:
+        """One-hot words of patches (P, D): sparse (P, K)."""
+        words = self.vocabulary_.predict(rows)
+        ones, starts = np.ones(len(words), np.float32), np.arange(len(words) + 1)
+        return csr_matrix((ones, words, starts), shape=(len(words), len(self.words_)))
+
+
+class HistogramEncoder(_WordEncoder):
+    """The bag of visual words: how often does each word occur? (Csurka et al. 2004).
+
+    Parameters
+    ----------
+    n_words : int
+        Size of the vocabulary K; the vector has K entries that sum to 1.
+    assignment : "hard" or "soft"
+        A patch counts for its nearest word, or for all words in proportion to
+        ``exp(-distance^2 / (2 sigma^2))`` (van Gemert et al., ECCV 2008).
+    sigma : float
+        Width of the soft assignment, in units of descriptor distance.
+    tfidf : bool
+        Multiply word k by log(N / images with word k), by 0 if no image has it (Sivic & Zisserman
+        2003, eq. 1). `BagEncoder` and ``fit`` on (N, h, w, D) learn this weight from the images.
+    norm : None, "sqrt" or "l2"
+        Take square roots of the entries (Hellinger kernel), or divide by the length.
+    random_state : int, RandomState or None
+        Seed of the vocabulary.
+    """
+
+    learned = ("words_", "idf_")
+    levels: Sequence[int] = (1,)
+
+    def __init__(
+        self,
+        n_words: int = 400,
+        *,
+        assignment: str = "hard",
+        sigma: float = 0.2,
+        tfidf: bool = False,
+        norm: str | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_words = n_words
+        self.assignment = assignment
+        self.sigma = sigma
+        self.tfidf = tfidf
+        self.norm = norm
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn the vocabulary from descriptors (..., D); the idf too, if they are (N, h, w, D)."""
+        if self.assignment not in ("hard", "soft") or self.norm not in (None, "sqrt", "l2"):
+            raise ValueError(
+                f"assignment must be 'hard' or 'soft' and norm None, 'sqrt' or 'l2', got "
+                f"assignment={self.assignment!r}, norm={self.norm!r}"
+            )
+        super().fit(X)
+        self.idf_ = np.ones(1, np.float32)
+        if self.tfidf and np.ndim(X) > 3:
+            self.learn_idf(np.stack([self._count(patches) for patches in per_image(X)]))
+        return self
+
+    def learn_idf(self, histograms: Floats) -> None:
+        """Learn how rare each word is from the plain histograms of images (N, F)."""
+        df = (histograms > 0).sum(0)
+        idf = np.log(len(histograms) / np.maximum(df, 1))
+        self.idf_ = np.where(df > 0, idf, 0).astype(np.float32)
+
+    @property
+    def mixes_patches(self) -> str:
+        """Why the vector is not a mean over patches; empty if it is one."""
+        causes = {"sqrt": "takes square roots", "l2": "divides by the length (L2)"}
+        return f"norm={self.norm!r} {causes[self.norm]}" if self.norm else ""
+
+    def _encode(self, patches: Floats) -> Floats:
+        vector = self._count(patches) * self.idf_
+        if self.norm == "sqrt":
+            return np.sqrt(vector)
+        return unit(vector) if self.norm == "l2" else vector
+
+    def _count(self, patches: Floats) -> Floats:
+        membership = self._membership(patches.shape[:3])
+        return (membership @ self._words(patches)).ravel() / membership.shape[1]
+
+    def _words(self, patches: Floats) -> Floats | csr_matrix:
+        """How much each patch counts for each word: (P, K), rows sum to 1."""
+        rows = patches.reshape(-1, patches.shape[-1])
+        if self.assignment == "hard":
+            return self._hard(rows)
+        return softmax(-(self.vocabulary_.transform(rows) ** 2) / (2 * self.sigma**2), axis=1)
+
+    def _membership(self, shape: tuple[int, ...]) -> Floats:
+        """Weight of every patch in every cell of the image: (cells, P), P = h * w * S.
+
+        Lazebnik et al. 2006, eq. 3: level l of 0..L weighs 1 / 2^(L - l + 1), level 0 1 / 2^L.
+        """
+        h, w, s = shape
+        cells = []
+        for level, n in enumerate(self.levels):
+            row, col = (np.arange(side) * n // side for side in (h, w))
+            cell = np.repeat(row[:, None] * n + col, s)
+            weight = 0.5 ** (len(self.levels) - max(level, 1))
+            cells.append(weight * (cell == np.arange(n * n)[:, None]))
+        return np.concatenate(cells).astype(np.float32)
+
+    def votes(self, X: ArrayLike, weights: Floats) -> NDArray[np.float64]:
+        """Return what each patch adds to the scores ``transform(X) @ weights``, times h * w.
+
+        ``weights`` is (F, C); the result is (N, h, w, C), and its mean over h and w is the score.
+        """
+        return np.stack([self._vote(patches, weights) for patches in per_image(X)])
+
+    def _vote(self, patches: Floats, weights: Floats) -> NDArray[np.float64]:
+        h, w, s, _ = patches.shape
+        membership = self._membership((h, w, s)).astype(np.float64)  # (cells, P)
+        weights = weights * self.idf_[:, None]
+        table = weights.reshape(len(membership), -1, weights.shape[1])  # (cells, K, C)
+        code = self._words(patches)  # (P, K)
+        votes = sum(m[:, None] * (code @ t) for m, t in zip(membership, table, strict=True))
+        return votes.reshape(h, w, s, -1).mean(2)
+
+
+class PyramidEncoder(HistogramEncoder):
+    """Spatial pyramid: one histogram for each cell of finer and finer grids (Lazebnik et al. 2006).
+
+    Parameters
+    ----------
+    n_words : int
+        Size of the vocabulary K; the vector has K entries for each cell, and sums to 1.
+    levels : tuple of int
+        Level l cuts the image into ``levels[l]`` x ``levels[l]`` cells; the paper's are (1, 2, 4).
+    assignment, sigma, norm, random_state
+        As in `HistogramEncoder`.
+    """
+
+    def __init__(
+        self,
+        n_words: int = 400,
+        levels: Sequence[int] = (1, 2),
+        *,
+        assignment: str = "hard",
+        sigma: float = 0.2,
+        norm: str | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        super().__init__(
+            n_words, assignment=assignment, sigma=sigma, norm=norm, random_state=random_state
+        )
+        self.levels = levels
+
+
+class VLADEncoder(_WordEncoder):
+    """Where do the descriptors lie around their word? (Jegou et al. 2010, section 3).
+
+    The vector holds, for each word, the sum of the differences between its descriptors and the
+    word: K * D entries, with signed square roots and length 1 (Jegou et al., PAMI 2012).
+
+    Parameters
+    ----------
+    n_words : int
+        Size of the vocabulary K.
+    random_state : int, RandomState or None
+        Seed of the vocabulary.
+    """
+
+    def __init__(self, n_words: int = 64, *, random_state: Any = 0) -> None:
+        self.n_words = n_words
+        self.random_state = random_state
+
+    def _encode(self, patches: Floats) -> Floats:
+        rows = as_rows(patches)
+        code = self._hard(rows)
+        count = np.asarray(code.sum(0)).reshape(-1, 1)
+        return power_normalise((code.T @ rows - count * self.words_).ravel())
+
+
+class FisherEncoder(Encoder):
+    """Where would a Gaussian mixture have to move? Improved Fisher vector (Perronnin et al. 2010).
+
+    Descriptors are reduced by PCA to D' dimensions and modelled by K Gaussians with diagonal
+    covariance. The vector is the gradient of the log-likelihood with respect to means and standard
+    deviations: 2 * K * D' entries, with signed square roots and length 1.
+
+    Parameters
+    ----------
+    n_words : int
+        Number of Gaussians K.
+    n_components : int
+        Dimensions D' kept by PCA.
+    max_descriptors : int
+        ``fit`` learns from a random sample of at most this many descriptors. Zero descriptors
+        (flat patches) are left out: a Gaussian on them would have no width.
+    random_state : int, RandomState or None
+        Seed of the sample, PCA and mixture.
+    """
+
+    learned = ("mean_", "axes_", "weights_", "means_", "deviations_")
+
+    def __init__(
+        self,
+        n_words: int = 64,
+        *,
+        n_components: int = 64,
+        max_descriptors: int = 100_000,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_words = n_words
+        self.n_components = n_components
+        self.max_descriptors = max_descriptors
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn PCA and mixture from descriptors (..., D)."""
+        rows = as_rows(X)
+        rows = sample(rows[rows.any(1)], self.max_descriptors, self.random_state)
+        need = max(self.n_words, self.n_components)
+        if len(rows) < need:
+            raise ValueError(f"a Fisher vector needs {need} descriptors or more, got {len(rows)}")
+        pca = PCA(self.n_components, random_state=self.random_state).fit(rows)
+        self.mean_, self.axes_ = pca.mean_, pca.components_
+        mixture = GaussianMixture(
+            self.n_words,
+            covariance_type="diag",
+            tol=1e-2,
+            max_iter=50,
+            init_params="k-means++",
+            random_state=self.random_state,
+        ).fit(self._reduce(rows).astype(np.float64))
+        learned = mixture.weights_, mixture.means_, np.sqrt(mixture.covariances_)
+        self.weights_, self.means_, self.deviations_ = (a.astype(np.float32) for a in learned)
+        return self
+
+    def _reduce(self, rows: Floats) -> Floats:
+        return (rows - self.mean_) @ self.axes_.T
+
+    def _encode(self, patches: Floats) -> Floats:
+        x = self._reduce(as_rows(patches))  # (P, D')
+        g = self.posteriors(x)  # (P, K)
+        s0, s1, s2 = g.sum(0)[:, None], g.T @ x, g.T @ x**2
+        mu, sigma, w = self.means_, self.deviations_, self.weights_[:, None]
+        by_mean = (s1 - s0 * mu) / (sigma * np.sqrt(w))
+        by_sigma = (s2 - 2 * mu * s1 + s0 * (mu**2 - sigma**2)) / (sigma**2 * np.sqrt(2 * w))
+        return power_normalise(np.concatenate([by_mean, by_sigma]).ravel() / len(x))
+
+    def posteriors(self, x: Floats) -> Floats:
+        """Return how likely each Gaussian made each reduced descriptor: (P, D') -> (P, K)."""
+        precision = 1 / self.deviations_**2
+        constant = np.log(self.weights_) - np.log(self.deviations_).sum(1)
+        constant -= (self.means_**2 * precision).sum(1) / 2
+        return softmax(constant + x @ (self.means_ * precision).T - x**2 @ precision.T / 2, axis=1)
+
+
+def per_image(X: ArrayLike) -> Floats:
+    """Return descriptors (N, h, w, D) or (N, h, w, S, D) as (N, h, w, S, D), or ValueError."""
+    X = np.asarray(X)
+    if X.ndim not in (4, 5) or X.size == 0:
+        raise ValueError(f"expected descriptors (N, h, w, D) or (N, h, w, S, D), got {X.shape}")
+    return X if X.ndim == 5 else X[:, :, :, None]
+
+
+def unit(vector: Floats) -> Floats:
+    """Divide by the length; a zero vector stays zero."""
+    return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def power_normalise(vector: Floats) -> Floats:
+    """Take signed square roots, then divide by the length (Perronnin et al. 2010, section 3)."""
+    return unit(np.sign(vector) * np.sqrt(np.abs(vector)))
