@@ -80,13 +80,13 @@ def draw_body(draws: Draws, canvas: Field, hue: Field, outline: Field, roomy: bo
     size = canvas.shape[-1]
     scale = size / 64
     axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(scale)
-    stray = 2.0 if roomy else 5.0
+    stray = 2.0 if roomy else 4.0
     cx, cy = (draws.uniform(32 - stray, 32 + stray, 1, 1) for _ in range(2))
-    tilt = draws.uniform(-0.08, 0.08, 1, 1) if roomy else draws.uniform(-0.14, 0.14, 1, 1)
+    tilt = draws.uniform(-0.08, 0.08, 1, 1) if roomy else draws.uniform(-0.12, 0.12, 1, 1)
     a, b, square, pear, ear_x, ear_y, ear_a, ear_b, ear_t = outline.T[..., None, None]
     if roomy:
-        a, b, square, pear = a * 0 + 26, b * 0 + 26, a * 0 + np.float32(0.85), a * 0
-    a, b = a * draws.uniform(0.94, 1.04, 1, 1), b * draws.uniform(0.94, 1.04, 1, 1)
+        a, b, square, pear = a * 0 + 24.5, b * 0 + 24.5, a * 0 + np.float32(0.85), a * 0
+    a, b = a * draws.uniform(1.02, 1.1, 1, 1), b * draws.uniform(1.02, 1.1, 1, 1)
     x, y = turn(axis - cx, axis[:, None] - cy, tilt)
     coat = hsv(hue, draws.uniform(0.3, 0.75), draws.uniform(0.55, 0.85))
     u, v = x / (a * (1 + pear * y / b)), y / b
@@ -107,8 +107,8 @@ def draw_body(draws: Draws, canvas: Field, hue: Field, outline: Field, roomy: bo
     dome = np.sqrt(np.maximum(1 - f * f, 0))
     shade = np.float32(0.72) + np.float32(0.3) * (lx * u + ly * v + dome)
     paint(canvas, cover(body, scale), coat * shade[:, None])
-    ink = hsv(draws.uniform(0, 1), draws.uniform(0.3, 0.9), draws.uniform(0.05, 0.22))
-    pale = hsv(draws.uniform(0, 1), draws.uniform(0.02, 0.22), draws.uniform(0.92, 1))
+    ink = hsv(draws.uniform(0, 1), draws.uniform(0.3, 0.9), draws.uniform(0.05, 0.25))
+    pale = hsv(draws.uniform(0, 1), draws.uniform(0.02, 0.25), draws.uniform(0.82, 1))
     return Body(
         cx,
         cy,
@@ -146,19 +146,19 @@ def draw_fingers(draws: Draws, canvas: Field, wanted: NDArray[np.bool_]) -> NDAr
     right, below = (draws.uniform(0, 1) < 0.5 for _ in range(2))
     green = hsv(draws.uniform(0.26, 0.38), draws.uniform(0.5, 0.8), draws.uniform(0.35, 0.6))
     skin = hsv(draws.uniform(0.02, 0.08), draws.uniform(0.3, 0.6), draws.uniform(0.55, 0.95))
-    length = draws.uniform(9, 13, 3, 1, 1)
+    length = draws.uniform(13, 18, 3, 1, 1)
     masks = np.zeros((len(canvas), size, size), bool)
-    window = Window(canvas, np.float32(10) + right * 44, np.float32(10) + below * 44, 20)
-    x = 10 + np.where(right, -1, 1)[:, None, None] * window.x  # from the corner inwards
-    y = 10 + np.where(below, -1, 1)[:, None, None] * window.y
+    window = Window(canvas, np.float32(11) + right * 42, np.float32(11) + below * 42, 22)
+    x = 11 + np.where(right, -1, 1)[:, None, None] * window.x  # from the corner inwards
+    y = 11 + np.where(below, -1, 1)[:, None, None] * window.y
     on = wanted[:, None, None].astype(np.float32)
-    grass = on * cover(disc(x, y, (0, 0), 17), scale)
+    grass = on * cover(disc(x, y, (0, 0), 18), scale)
     paint(window.pixels, grass, green)
     x, y = turn(x, y, np.float32(0.41421356))  # x now runs along the diagonal
-    for i, across in enumerate((-5.2, 0.0, 5.2)):
-        finger = np.maximum(np.abs(y - across) - 2.2, x - length[:, i] + 2.2)
-        tip = disc(x - length[:, i] + 2.2, y, (0, across), 2.2)
-        finger = np.where(x > length[:, i] - 2.2, tip, finger)
+    for i, across in enumerate((-5.4, 0.0, 5.4)):
+        finger = np.maximum(np.abs(y - across) - 2.4, x - length[:, i] + 2.4)
+        tip = disc(x - length[:, i] + 2.4, y, (0, across), 2.4)
+        finger = np.where(x > length[:, i] - 2.4, tip, finger)
         paint(window.pixels, on * cover(finger - 0.7, scale), skin * np.float32(0.4))
         paint(window.pixels, on * cover(finger, scale), skin)
         nail = ellipse(x - length[:, i] + 2, y - across, 1.5, 1.1)

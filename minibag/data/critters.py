@@ -21,8 +21,8 @@ from minibag.data.critter_parts import PARTS
 from minibag.data.drawing import Draws, Field, Window, cover, paint, turn
 from minibag.data.imageset import ImageSet
 
-PART_WIDTH = 10  # no part is wider than this many pixels at size 64; it grows with the size
-PART_GAP = 20  # with arrangement=True no two parts are nearer than this, at size 64
+PART_WIDTH = 14  # no part is wider than this many pixels at size 64; it grows with the size
+PART_GAP = 18  # with arrangement=True no two parts are nearer than this, at size 64
 SPLITS = ("train", "val", "test")
 LAYOUTS = ("rows", "columns")  # the classes of arrangement=True
 CHUNK = 32  # images drawn together: enough for NumPy, few enough for the cache
@@ -161,7 +161,7 @@ RING = np.float32([[0, -1], [0.87, -0.5], [0.87, 0.5], [0, 1], [-0.87, 0.5], [-0
 def _ring(draws: Draws, labels: NDArray[np.int64], names: tuple[str, ...]) -> Slots:
     """Six parts around the face, five or six of them of the image's class."""
     codes = np.array([list(PARTS).index(name) for name in names])
-    place = RING * np.float32(0.66) + draws.uniform(-0.05, 0.05, 6, 2)
+    place = RING * np.float32(0.68) + draws.uniform(-0.03, 0.03, 6, 2)
     own = np.ones((len(labels), 6), bool)
     visitor = np.floor(draws.uniform(0, 12)).astype(int)  # six and more: nobody
     other = codes[_another(labels, draws.uniform(0, 1), len(names))]
@@ -200,9 +200,9 @@ def _draw(draws, size, labels, slots, outlines, fingers, roomy):
 def _draw_parts(draws: Draws, canvas: Field, body: Body, slots: Slots):
     """Paint the parts; return the pixels of the image's own parts and of all parts."""
     count, n_slots = slots.kinds.shape
-    radius = np.float32(PART_WIDTH / 2)
+    radius = np.float32(PART_WIDTH * 0.46)
     px, py = body.place(slots.x * body.a[..., 0], slots.y * body.b[..., 0])
-    tilt = body.tilt + draws.uniform(-0.12, 0.12, n_slots, 1)
+    tilt = body.tilt + draws.uniform(-0.07, 0.07, n_slots, 1)
     masks, any_part = np.zeros((2, count, *canvas.shape[2:]), bool)
     for slot in range(n_slots):
         window = Window(canvas, px[:, slot], py[:, slot], PART_WIDTH + 1)
