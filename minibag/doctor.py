@@ -33,9 +33,12 @@ class Finding:
     fix: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """All findings. ``str`` gives text, a notebook shows colours; the words tell as much."""
+    """All findings. ``print`` gives text, a notebook shows colours; the words tell as much.
+
+    Paths of this machine appear only where something is wrong: lessons are stored and shared.
+    """
 
     findings: tuple[Finding, ...]
 
@@ -43,7 +46,7 @@ class Report:
         """Return the subjects that must be fixed; empty if the machine is ready."""
         return [finding.subject for finding in self.findings if finding.state == "FAIL"]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         text = ""
         for f in self.findings:
             fix = f"\n{'':16}fix: {f.fix}" if f.fix else ""
@@ -97,9 +100,9 @@ def python(required: str | None = None) -> Finding:
 
     needed = SpecifierSet(required or metadata.metadata("minibag")["Requires-Python"])
     version = sys.version.split()[0]
-    detail = f"{version}, needed {needed} ({sys.executable})"
-    fix = f"make an environment with Python {needed}, e.g. conda env create -f environment.yml"
-    return _judge("python", needed.contains(version, prereleases=True), detail, fix)
+    fix = f"make an environment with Python {needed} and use that, not {sys.executable}"
+    good = needed.contains(version, prereleases=True)
+    return _judge("python", good, f"{version} (needed {needed})", fix)
 
 
 def packages(requirements: Sequence[str] | None = None) -> Finding:
@@ -127,11 +130,11 @@ def kernel(name: str = "python3") -> Finding:
     """Check that the Jupyter kernel starts, answers, and runs in this very environment."""
     try:
         prefix = _prefix_of(name)
-        good, detail = Path(prefix) == Path(sys.prefix), f"{name} answers, in {prefix}"
+        trouble = "" if Path(prefix) == Path(sys.prefix) else f"runs elsewhere, in {prefix}"
     except (KeyError, OSError, RuntimeError) as error:  # no such kernel, no program, it died
-        good, detail = False, f"{name} does not answer: {error}"
+        trouble = f"does not answer: {error}"
     fix = f"{sys.executable} -m ipykernel install --sys-prefix --name {name}"
-    return _judge("kernel", good, detail if good else f"{detail}, not in {sys.prefix}", fix)
+    return _judge("kernel", not trouble, f"{name} {trouble or 'starts and answers'}", fix)
 
 
 def _prefix_of(kernel_name: str) -> str:
@@ -186,7 +189,7 @@ def memory(cgroup: Path = machine.CGROUP) -> Finding:
 def disk(folder: Path = Path(), needed: float = DISK_NEEDED) -> Finding:
     """Check that ``needed`` bytes are free for data and models."""
     free = shutil.disk_usage(folder).free
-    detail = f"{free / 1e9:.1f} GB free in {folder.absolute()} (needed {needed / 1e9:.0f} GB)"
+    detail = f"{free / 1e9:.1f} GB free here (needed {needed / 1e9:.0f} GB)"
     return _judge("disk", free >= needed, detail, "make room, or use a larger disk")
 
 
@@ -208,7 +211,7 @@ def data(root: Path | None = None) -> Finding:
     from minibag.data.imagenette import find_imagenette
 
     try:
-        return Finding("data", "OK", f"Imagenette in {find_imagenette(root)}")
+        return Finding("data", "OK", f"{find_imagenette(root).name} is there")
     except FileNotFoundError:
         where = root or "$MINIBAG_DATA or data/"
         return Finding("data", "note", f"no Imagenette in {where}", FETCH)
@@ -216,5 +219,5 @@ def data(root: Path | None = None) -> Finding:
 
 def browser() -> Finding:
     """Report whether there is a Chromium for the browser tests; only developers need it."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    return Finding("browser", "note", f"{found or 'no Chromium'} (only for the browser tests)")
+    found = "found" if shutil.which("chromium") or shutil.which("google-chrome") else "missing"
+    return Finding("browser", "note", f"Chromium is {found} (only the browser tests need it)")

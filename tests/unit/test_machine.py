@@ -1,5 +1,6 @@
 """Limits read from real control-group files, as Linux writes them."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -80,11 +81,10 @@ def test_a_group_outside_the_container_is_not_followed(tmp_path):
 
 
 def test_threads_follow_the_environment():
-    code = "from minibag import machine; print(machine.thread_counts())"
-    counts = [
-        eval(subprocess.check_output([sys.executable, "-c", code], env=env, text=True))
-        for env in (os.environ | {"OMP_NUM_THREADS": n} for n in ("1", "3"))
-    ]
-    assert {"torch", "openblas"} <= set(counts[0]) or "mkl" in counts[0]
-    assert set(counts[0].values()) == {1}
-    assert counts[1]["openmp"] == 3
+    code = "from minibag import machine; print(*machine.thread_counts().items(), sep=chr(10))"
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    said = subprocess.check_output([sys.executable, "-c", code], env=env, text=True)
+    counts = dict(ast.literal_eval(line) for line in said.splitlines())
+    assert {"torch", "openmp"} <= set(counts)
+    assert {"openblas", "mkl", "blis"} & set(counts)
+    assert set(counts.values()) == {1}
