@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from minibag.figures.evidence import overlay
+from minibag.figures.base import FOR_AGAINST
 
 
 def confusion_figure(counts: NDArray[np.integer], classes: Sequence[str]) -> Figure:
@@ -41,7 +41,7 @@ def confusion_figure(counts: NDArray[np.integer], classes: Sequence[str]) -> Fig
     ax.set_xticks(range(n), classes, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(n), classes)
     right = np.trace(counts) / max(counts.sum(), 1)
-    title = f"{right:.0%} lie on the diagonal: right"
+    title = f"{right:.0%} are right: they lie on the diagonal"
     ax.set(xlabel="predicted class", ylabel="true class", title=title)
     fig.colorbar(drawn, ax=ax, label="share of the true class")
     return fig
@@ -75,7 +75,9 @@ def explanation(
     left.set_title("image")
     left.axis("off")
     bound = float(np.abs(evidence).max()) or 1.0
-    drawn = overlay(middle, image, evidence, bound)
+    middle.imshow(image.mean(-1), cmap="gray", vmin=-400, vmax=255)  # pale, so that evidence shows
+    drawn = middle.imshow(evidence, cmap=FOR_AGAINST, vmin=-bound, vmax=bound, alpha=0.7)
+    middle.axis("off")
     middle.set_title(f"evidence for {target}")
     bar = fig.colorbar(drawn, ax=middle, ticks=[-bound, 0, bound], shrink=0.8)
     bar.ax.set_yticklabels(["against", "0", "for"])
