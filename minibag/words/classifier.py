@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -22,16 +23,11 @@ from sklearn.utils.validation import check_is_fitted
 from minibag.bag import PatchGrid
 from minibag.data.imageset import ImageSet
 from minibag.words.encoder import BagEncoder, Images
-from minibag.words.encodings import FisherEncoder, HistogramEncoder, PyramidEncoder, VLADEncoder
+from minibag.words.encodings import ENCODINGS, HistogramEncoder
+from minibag.words.storage import load_bag, save_bag
 from minibag.words.vocabulary import Vocabulary
 
 Floats = NDArray[np.floating]
-ENCODINGS = {
-    "histogram": HistogramEncoder,
-    "pyramid": PyramidEncoder,
-    "vlad": VLADEncoder,
-    "fisher": FisherEncoder,
-}
 
 
 class BagOfVisualWords(ClassifierMixin, BaseEstimator):
@@ -167,9 +163,8 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         The classifier's own where it has one; otherwise the softmax of the scores, which for an
         SVM orders the classes but is not calibrated.
         """
-        own = getattr(self, "head_", None)
-        if not isinstance(self.classifier, str) and hasattr(own, "predict_proba"):
-            return own.predict_proba(self.encoder_.transform(X))
+        if not isinstance(self.classifier, str) and hasattr(self.head_, "predict_proba"):
+            return self.head_.predict_proba(self.encoder_.transform(X))
         scores = self.decision_function(X)
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
@@ -206,6 +201,23 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         return np.concatenate(
             self.encoder_.map_descriptors(repeat(self.vocabulary_.predict), images)
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one safetensors file (no pickle), at once or not at all.
+
+        Raises ValueError for what cannot be saved: own features or encoders, heads other than
+        "linear_svm" and "logistic".
+        """
+        check_is_fitted(self, "encoder_")
+        save_bag(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` wrote.
+
+        Raises FileNotFoundError if there is no file, ValueError if it is damaged or another kind.
+        """
+        return load_bag(cls, path)
 
 
 def intersection(a: Floats, b: Floats) -> Floats:

@@ -8,7 +8,7 @@ from itertools import count, repeat
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
@@ -106,17 +106,16 @@ class BagEncoder(TransformerMixin, BaseEstimator):
 
     def map_descriptors(self, steps: Iterable[Callable[[Floats], Any]], images: Images) -> list:
         """Return what each step makes of the descriptors of one batch of images, in order."""
-        # Several processes, each with one thread: more threads than CPUs make BLAS much slower.
-        threads = 1 if effective_n_jobs(self.n_jobs) > 1 else None
         tasks = zip(batches(images, self.batch_size), steps, strict=False)
-        with threadpool_limits(threads):
-            return Parallel(n_jobs=self.n_jobs)(
-                delayed(_describe)(self.features_, step, batch, threads) for batch, step in tasks
+        with threadpool_limits(1):
+            return Parallel(n_jobs=self.n_jobs, prefer="threads")(
+                delayed(_describe)(self.features_, step, batch) for batch, step in tasks
             )
 
 
-def _describe(features: Any, step: Callable, images: NDArray[Any], threads: int | None) -> Any:
-    with threadpool_limits(threads):
+def _describe(features: Any, step: Callable, images: NDArray[Any]) -> Any:
+    """One task of a worker, on one thread: workers that each start one per CPU make BLAS crawl."""
+    with threadpool_limits(1):
         return step(features.transform(images))
 
 

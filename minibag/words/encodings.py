@@ -48,7 +48,7 @@ class Encoder(TransformerMixin, BaseEstimator):
 class _WordEncoder(Encoder):
     """An encoder that stands on a vocabulary."""
 
-    learned = ("words_",)
+    learned: ClassVar[tuple[str, ...]] = ("words_",)
     n_words: int
     random_state: Any
 
@@ -323,6 +323,14 @@ class FisherEncoder(Encoder):
         constant = np.log(self.weights_) - np.log(self.deviations_).sum(1)
         constant -= (self.means_**2 * precision).sum(1) / 2
         return softmax(constant + x @ (self.means_ * precision).T - x**2 @ precision.T / 2, axis=1)
+
+
+ENCODINGS: dict[str, type[Encoder]] = {
+    "histogram": HistogramEncoder,
+    "pyramid": PyramidEncoder,
+    "vlad": VLADEncoder,
+    "fisher": FisherEncoder,
+}
 
 
 def per_image(X: ArrayLike) -> Floats:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.floating]
 CHUNK = 8192  # descriptors that are compared with all words at once: bounds the memory
@@ -68,7 +69,8 @@ class Vocabulary(TransformerMixin, BaseEstimator):
                 f"{self.n_words} words cannot be learned from n_samples={len(rows)} descriptors: "
                 "give more images or ask for fewer words (n_words)"
             )
-        self.kmeans_ = step(rows)
+        with threadpool_limits(1):  # many small products: more threads only wait for each other
+            self.kmeans_ = step(rows)
         del self.kmeans_.labels_  # one per descriptor: not worth keeping or sending to workers
         self.words_ = self.kmeans_.cluster_centers_.copy()
         self.n_features_in_ = rows.shape[1]

@@ -1,0 +1,95 @@
+"""Word classifiers as files: arrays in safetensors, everything else as JSON in its header."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from minibag.words.encoder import BagEncoder
+from minibag.words.encodings import ENCODINGS
+from minibag.words.sift import DenseSIFT
+
+KIND = "minibag.BagOfVisualWords 1"
+LINEAR = ("linear_svm", "logistic")
+
+
+def save_bag(model: Any, path: str | Path) -> None:
+    """Write a fitted BagOfVisualWords; a killed run leaves the old file or the new one."""
+    features, encoder = model.encoder_.features_, model.encoder_.encoder_
+    for part, known in ((features, [DenseSIFT]), (encoder, [*ENCODINGS.values()])):
+        if type(part) not in known:
+            raise ValueError(f"cannot save {part}: only {[k.__name__ for k in known]} can be saved")
+    if model.classifier not in LINEAR:
+        raise ValueError(f"cannot save classifier={model.classifier!r}: only {LINEAR} can be saved")
+    header = {
+        "features": features.get_params(),
+        "encoding": next(name for name, kind in ENCODINGS.items() if type(encoder) is kind),
+        "encoder": encoder.get_params(),
+        "classifier": model.classifier,
+        "C": model.C,
+        "random_state": model.random_state,
+        "classes": model.classes,
+        "labels": model.classes_.tolist(),
+    }
+    arrays = {name: getattr(encoder, name) for name in encoder.learned}
+    arrays |= {"coef_": model.coef_, "intercept_": model.intercept_}
+    metadata = {"kind": KIND, "header": json.dumps(header, default=_plain)}
+    data = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
+    unfinished = Path(f"{path}.{os.getpid()}.part")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_bag(kind: type, path: str | Path) -> Any:
+    """Read what `save_bag` wrote, as an estimator of class ``kind``."""
+    header, arrays = _read(Path(path))
+    features = DenseSIFT(**_tuples(header["features"]))
+    encoder = ENCODINGS[header["encoding"]](**_tuples(header["encoder"]))
+    for name in encoder.learned:
+        setattr(encoder, name, arrays[name])
+    model = kind(
+        features,
+        encoding=encoder,
+        classifier=header["classifier"],
+        random_state=header["random_state"],
+        C=header["C"],
+    )
+    model.encoder_ = BagEncoder(features, encoder, random_state=header["random_state"])
+    model.encoder_.features_, model.encoder_.encoder_ = features, encoder
+    model.classes, model.classes_ = tuple(header["classes"]), np.array(header["labels"])
+    model.coef_, model.intercept_ = arrays["coef_"], arrays["intercept_"]
+    return model
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no model file {path}: BagOfVisualWords.save writes one")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    if metadata.get("kind") != KIND:
+        raise ValueError(f"{path} holds {metadata.get('kind', 'something else')}, expected {KIND}")
+    return json.loads(metadata["header"]), arrays
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise ValueError(f"cannot save the parameter {value!r}: use a number, a string or None")
+
+
+def _tuples(params: dict[str, Any]) -> dict[str, Any]:
+    """Undo JSON, which has lists only."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
