@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,32 +24,36 @@ from minibag.data.drawing import (
 
 # One row for an outline: half axes of the body, how square it is, how much wider below than
 # above, and the ears: place across and up, half axes, tilt.
-OUTLINES = np.float32(
-    [
-        [22.0, 21.0, 0.1, 0.00, 13.0, 15.0, 6.0, 6.0, 0.0],  # round, with round ears
-        [19.5, 22.5, 0.0, 0.10, 7.0, 23.0, 3.6, 10.0, 0.1],  # tall, with long ears
-        [24.0, 19.0, 0.2, 0.10, 0.0, 0.0, 2.0, 2.0, 0.0],  # a bun without ears
-        [20.5, 20.0, 0.9, 0.00, 14.0, 18.0, 4.5, 6.5, -0.3],  # square, with small ears
-        [21.5, 22.0, 0.0, 0.28, 0.0, 22.0, 3.0, 5.5, 0.0],  # a pear with one tuft
-        [23.5, 19.5, 0.4, -0.10, 10.0, 21.0, 1.8, 9.0, 0.25],  # wide, with horns
-        [19.5, 23.0, 0.7, 0.00, 21.0, 2.0, 6.5, 3.6, 0.2],  # a pillar with wings
-        [22.5, 20.0, 0.0, -0.25, 17.0, 12.0, 7.5, 4.0, 0.5],  # wide above, with hanging ears
-    ]
-)
+# fmt: off
+OUTLINES = np.array([
+    [22.0, 21.0, 0.1, 0.00, 13.0, 15.0, 6.0, 6.0, 0.0],  # round, with round ears
+    [19.5, 22.5, 0.0, 0.10, 7.0, 23.0, 3.6, 10.0, 0.1],  # tall, with long ears
+    [24.0, 19.0, 0.2, 0.10, 0.0, 0.0, 2.0, 2.0, 0.0],  # a bun without ears
+    [20.5, 20.0, 0.9, 0.00, 14.0, 18.0, 4.5, 6.5, -0.3],  # square, with small ears
+    [21.5, 22.0, 0.0, 0.28, 0.0, 22.0, 3.0, 5.5, 0.0],  # a pear with one tuft
+    [23.5, 19.5, 0.4, -0.10, 10.0, 21.0, 1.8, 9.0, 0.25],  # wide, with horns
+    [19.5, 23.0, 0.7, 0.00, 21.0, 2.0, 6.5, 3.6, 0.2],  # a pillar with wings
+    [22.5, 20.0, 0.0, -0.25, 17.0, 12.0, 7.5, 4.0, 0.5],  # wide above, with hanging ears
+], np.float32)
+# fmt: on
+ROOMY = np.array([24.5, 24.5, 0.85, 0.0], np.float32)
+BLUSH = np.array([0.5, 0.2, 0.25], np.float32)[:, None, None]
 
 
 @dataclass
 class Body:
-    """Where the critters of a batch stand and how they are painted; fields are (B, 1, 1)."""
+    """Where the critters of a batch stand, their shape (B, 1, 1) and colours (B, 3, 1, 1)."""
 
     cx: Field
     cy: Field
     tilt: Field
     a: Field
     b: Field
-    ink: Field  # (B, 3, 1, 1), as pale and blush
-    pale: Field
-    blush: Field
+    square: Field
+    pear: Field
+    ink: Field = field(init=False)
+    pale: Field = field(init=False)
+    blush: Field = field(init=False)
 
     def place(self, x: Field, y: Field) -> tuple[Field, Field]:
         """Return the image coordinates (B, k) of points (B, k) on the body, in units."""
@@ -77,48 +81,47 @@ def draw_ground(draws: Draws, size: int, hue: Field) -> Field:
 
 def draw_body(draws: Draws, canvas: Field, hue: Field, outline: Field, roomy: bool) -> Body:
     """Paint shadow, limbs and a shaded body of the given outlines (B, 9); roomy ones are large."""
-    size = canvas.shape[-1]
-    scale = size / 64
-    axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(scale)
-    stray = 2.0 if roomy else 4.0
-    cx, cy = (draws.uniform(32 - stray, 32 + stray, 1, 1) for _ in range(2))
-    tilt = draws.uniform(-0.08, 0.08, 1, 1) if roomy else draws.uniform(-0.12, 0.12, 1, 1)
-    a, b, square, pear, ear_x, ear_y, ear_a, ear_b, ear_t = outline.T[..., None, None]
-    if roomy:
-        a, b, square, pear = a * 0 + 24.5, b * 0 + 24.5, a * 0 + np.float32(0.85), a * 0
-    a, b = a * draws.uniform(1.02, 1.1, 1, 1), b * draws.uniform(1.02, 1.1, 1, 1)
-    x, y = turn(axis - cx, axis[:, None] - cy, tilt)
+    scale = canvas.shape[-1] / 64
+    axis = (np.arange(canvas.shape[-1], dtype=np.float32) + np.float32(0.5)) / np.float32(scale)
+    body = _pose(draws, outline, roomy)
     coat = hsv(hue, draws.uniform(0.3, 0.75), draws.uniform(0.55, 0.85))
-    u, v = x / (a * (1 + pear * y / b)), y / b
-    uu, vv = u * u, v * v
-    f = np.sqrt(uu + vv)
-    f += square * (np.sqrt(np.sqrt(uu * uu + vv * vv)) - f)
-    radius = np.sqrt(x * x + y * y)
-    body = (f - 1) * radius / np.maximum(f, np.float32(0.01))
-    side = np.abs(x)
-    ears = ellipse(*turn(side - ear_x, y + ear_y * b / 22, ear_t), ear_a, ear_b)
-    feet = ellipse(side - np.float32(0.45) * a, y - b + 1, 5.5, 4)
-    limbs = union(ears, feet)
-    shadow = ellipse(axis - cx - 1, axis[:, None] - cy - b - 1, a, 5)
+    body.ink = hsv(draws.uniform(0, 1), draws.uniform(0.3, 0.9), draws.uniform(0.05, 0.25))
+    body.pale = hsv(draws.uniform(0, 1), draws.uniform(0.02, 0.25), draws.uniform(0.82, 1))
+    body.blush = coat * np.float32(0.5) + BLUSH
+    shadow = ellipse(axis - body.cx - 1, axis[:, None] - body.cy - body.b - 1, body.a, 5)
     paint(canvas, np.minimum(np.maximum(-shadow / 5, 0), ONE) * np.float32(0.45), 0.05)
-    paint(canvas, cover(union(body, limbs) - np.float32(0.9), scale), coat * np.float32(0.3))
+    x, y = turn(axis - body.cx, axis[:, None] - body.cy, body.tilt)
+    limbs = _limbs(np.abs(x), y, body, outline)
+    u, v = x / (body.a * (1 + body.pear * y / body.b)), y / body.b
+    uu, vv = u * u, v * v
+    f = np.sqrt(uu + vv)  # 1 on the outline, from round (2-norm) to square (4-norm)
+    f += body.square * (np.sqrt(np.sqrt(uu * uu + vv * vv)) - f)
+    trunk = (f - 1) * np.sqrt(x * x + y * y) / np.maximum(f, np.float32(0.01))
+    paint(canvas, cover(union(trunk, limbs) - np.float32(0.9), scale), coat * np.float32(0.3))
     paint(canvas, cover(limbs, scale), coat * np.float32(0.8))
-    lx, ly = draws.uniform(-0.6, 0.6, 1, 1), draws.uniform(-0.75, 0.3, 1, 1)
-    dome = np.sqrt(np.maximum(1 - f * f, 0))
-    shade = np.float32(0.72) + np.float32(0.3) * (lx * u + ly * v + dome)
-    paint(canvas, cover(body, scale), coat * shade[:, None])
-    ink = hsv(draws.uniform(0, 1), draws.uniform(0.3, 0.9), draws.uniform(0.05, 0.25))
-    pale = hsv(draws.uniform(0, 1), draws.uniform(0.02, 0.25), draws.uniform(0.82, 1))
-    return Body(
-        cx,
-        cy,
-        tilt,
-        a,
-        b,
-        ink,
-        pale,
-        coat * np.float32(0.5) + np.float32([0.5, 0.2, 0.25])[:, None, None],
-    )
+    lit = draws.uniform(-0.6, 0.6, 1, 1) * u + draws.uniform(-0.75, 0.3, 1, 1) * v
+    shade = np.float32(0.72) + np.float32(0.3) * (lit + np.sqrt(np.maximum(1 - f * f, 0)))
+    paint(canvas, cover(trunk, scale), coat * shade[:, None])
+    return body
+
+
+def _pose(draws: Draws, outline: Field, roomy: bool) -> Body:
+    """Draw place, tilt and size."""
+    stray, lean = (2.0, 0.08) if roomy else (4.0, 0.12)
+    cx, cy = (draws.uniform(32 - stray, 32 + stray, 1, 1) for _ in range(2))
+    tilt = draws.uniform(-lean, lean, 1, 1)
+    shape = np.broadcast_to(ROOMY, (len(cx), 4)) if roomy else outline[:, :4]
+    a, b, square, pear = shape.T[..., None, None]
+    a, b = a * draws.uniform(1.02, 1.1, 1, 1), b * draws.uniform(1.02, 1.1, 1, 1)
+    return Body(cx, cy, tilt, a, b, square, pear)
+
+
+def _limbs(side: Field, y: Field, body: Body, outline: Field) -> Field:
+    """Signed distance to ears and feet; ``side`` is the distance from the axis of symmetry."""
+    across, up, ear_a, ear_b, tilt = outline.T[4:, :, None, None]
+    ears = ellipse(*turn(side - across, y + up * body.b / 22, tilt), ear_a, ear_b)
+    feet = ellipse(side - np.float32(0.45) * body.a, y - body.b + 1, 5.5, 4)
+    return union(ears, feet)
 
 
 def draw_face(draws: Draws, canvas: Field, body: Body) -> None:
@@ -128,12 +131,12 @@ def draw_face(draws: Draws, canvas: Field, body: Body) -> None:
     x, y = turn(window.x, window.y, body.tilt)
     side = np.abs(x)
     look = draws.uniform(-0.6, 0.6, 1, 1)
-    face = window.pixels
-    dark = np.float32(0.07)
+    face, dark = window.pixels, 0.07
+    gaze = look * np.sign(x)  # both eyes look the same way
     paint(face, cover(ellipse(side - 5.6, y - 2.2, 1.6, 1.1), scale) * np.float32(0.5), body.blush)
-    paint(face, cover(ellipse(side - 3.2, y + 1.2, 2.3, 2.7), scale), np.float32(0.97))
-    paint(face, cover(ellipse(side - 3.2 - look * np.sign(x), y + 0.9, 1.4, 1.8), scale), dark)
-    paint(face, cover(disc(side - look * np.sign(x), y, (2.8, 0.2), 0.5), scale), ONE)
+    paint(face, cover(ellipse(side - 3.2, y + 1.2, 2.3, 2.7), scale), 0.97)
+    paint(face, cover(ellipse(side - 3.2 - gaze, y + 0.9, 1.4, 1.8), scale), dark)
+    paint(face, cover(disc(side - gaze, y, (2.8, 0.2), 0.5), scale), 1.0)
     smile = np.maximum(np.abs(disc(x, y, (0, 1.2), 2.4)) - np.float32(0.45), 2.3 - y)
     paint(face, cover(smile, scale), dark)
     window.put()
@@ -141,36 +144,36 @@ def draw_face(draws: Draws, canvas: Field, body: Body) -> None:
 
 def draw_fingers(draws: Draws, canvas: Field, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Paint an angler's fingers on green in a corner of the wanted images; return their pixels."""
-    size = canvas.shape[-1]
-    scale = size / 64
-    right, below = (draws.uniform(0, 1) < 0.5 for _ in range(2))
+    scale = canvas.shape[-1] / 64
+    right, below = (np.where(draws.uniform(0, 1) < 0.5, -ONE, ONE) for _ in range(2))
     green = hsv(draws.uniform(0.26, 0.38), draws.uniform(0.5, 0.8), draws.uniform(0.35, 0.6))
     skin = hsv(draws.uniform(0.02, 0.08), draws.uniform(0.3, 0.6), draws.uniform(0.55, 0.95))
-    length = draws.uniform(13, 18, 3, 1, 1)
-    masks = np.zeros((len(canvas), size, size), bool)
-    window = Window(canvas, np.float32(11) + right * 42, np.float32(11) + below * 42, 22)
-    x = 11 + np.where(right, -1, 1)[:, None, None] * window.x  # from the corner inwards
-    y = 11 + np.where(below, -1, 1)[:, None, None] * window.y
+    lengths = draws.uniform(11, 16, 3, 1, 1)
+    masks = np.zeros((len(canvas), *canvas.shape[2:]), bool)
+    if not wanted.any():
+        return masks
+    window = Window(canvas, 32 - 21 * right, 32 - 21 * below, 22)
+    x = 11 + right[:, None, None] * window.x  # from the corner inwards
+    y = 11 + below[:, None, None] * window.y
     on = wanted[:, None, None].astype(np.float32)
     grass = on * cover(disc(x, y, (0, 0), 18), scale)
     paint(window.pixels, grass, green)
-    x, y = turn(x, y, np.float32(0.41421356))  # x now runs along the diagonal
+    x, y = turn(x, y, 0.41421356)  # now x runs along the diagonal
     for i, across in enumerate((-5.4, 0.0, 5.4)):
-        finger = np.maximum(np.abs(y - across) - 2.4, x - length[:, i] + 2.4)
-        tip = disc(x - length[:, i] + 2.4, y, (0, across), 2.4)
-        finger = np.where(x > length[:, i] - 2.4, tip, finger)
-        paint(window.pixels, on * cover(finger - 0.7, scale), skin * np.float32(0.4))
+        tip = x - lengths[:, i]
+        finger = disc(np.maximum(tip, 0), y, (0, across), 2.4)
+        paint(window.pixels, on * cover(finger - np.float32(0.7), scale), skin * np.float32(0.4))
         paint(window.pixels, on * cover(finger, scale), skin)
-        nail = ellipse(x - length[:, i] + 2, y - across, 1.5, 1.1)
-        paint(window.pixels, on * cover(nail, scale), skin * np.float32(0.7) + np.float32(0.3))
+        nail = on * cover(ellipse(tip - np.float32(0.4), y - across, 1.5, 1.1), scale)
+        paint(window.pixels, nail, skin * np.float32(0.7) + np.float32(0.3))
     window.put()
     masks[window.at] = grass > 0.5
     return masks
 
 
-def light(draws: Draws, canvas: Field) -> None:
+def fall_light(draws: Draws, canvas: Field) -> None:
     """Let tinted light fall across the image from a random side."""
-    level = np.arange(canvas.shape[-1], dtype=np.float32) / np.float32(canvas.shape[-1]) - 0.5
+    level = np.arange(canvas.shape[-1], dtype=np.float32) / canvas.shape[-1] - np.float32(0.5)
     gx, gy = draws.uniform(-0.35, 0.35, 1, 1), draws.uniform(-0.35, 0.35, 1, 1)
     fall = draws.uniform(0.8, 1.15, 1, 1) + gx * level + gy * level[:, None]
-    canvas *= (fall[:, None] * draws.uniform(0.9, 1.08, 3, 1, 1)).astype(np.float32)
+    canvas *= fall[:, None] * draws.uniform(0.9, 1.08, 3, 1, 1)

@@ -13,7 +13,7 @@ import numpy as np
 from minibag.data.drawing import Field, disc, stroke, union
 
 Part = Callable[[Field, Field], tuple[Field, Field]]
-RIM = 0.1  # half the width of an ink line
+RIM = np.float32(0.1)  # half the width of an ink line
 
 
 def eye(x: Field, y: Field) -> tuple[Field, Field]:
@@ -38,6 +38,8 @@ def feather(x: Field, y: Field) -> tuple[Field, Field]:
 
 def scale(x: Field, y: Field) -> tuple[Field, Field]:
     """Draw three round scales, two of them over a third."""
+    whole: Field
+    lines: Field
     whole, lines = disc(x, y, (0, 0.22), 0.6), np.abs(disc(x, y, (0, 0.22), 0.56)) - RIM
     for cx in (-0.45, 0.45):
         tile, arc = disc(x, y, (cx, -0.28), 0.48), np.abs(disc(x, y, (cx, -0.28), 0.44)) - RIM
@@ -68,12 +70,16 @@ def beak(x: Field, y: Field) -> tuple[Field, Field]:
     upper = np.maximum(np.maximum(disc(x, y, (0.5, 0.72), 1.46), back), y - np.float32(0.12))
     lower = np.maximum(np.maximum(disc(x, y, (0.5, -0.3), 1.02), back), np.float32(0.12) - y)
     nostril = disc(x, y, (0.12, -0.26), 0.13)
-    return union(upper, lower), union(np.abs(upper) - np.float32(0.08), np.abs(lower) - np.float32(0.08), nostril)
+    return union(upper, lower), union(
+        np.abs(upper) - np.float32(0.08), np.abs(lower) - np.float32(0.08), nostril
+    )
 
 
 def shell(x: Field, y: Field) -> tuple[Field, Field]:
     """Draw a snail's shell: rings that touch at one side."""
-    rings = [np.abs(disc(x, y, (cx, 0), r)) - np.float32(0.08) for cx, r in ((0, 0.76), (0.28, 0.4))]
+    rings = [
+        np.abs(disc(x, y, (cx, 0), r)) - np.float32(0.08) for cx, r in ((0, 0.76), (0.28, 0.4))
+    ]
     return disc(x, y, (0, 0), 0.76), union(*rings, disc(x, y, (0.4, 0), 0.14))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]  # float32 throughout
 Point = tuple[float, float]
 ONE = np.float32(1)
 
@@ -98,19 +98,10 @@ def union(*shapes: Field) -> Field:
 
 
 class Window:
-    """A small square cut out of every image, so that a small shape costs little.
+    """A square around (cx, cy) cut out of every image, so that a small shape costs little.
 
-    Parameters
-    ----------
-    canvas : (B, 3, size, size)
-    cx, cy : centres in units, (B,)
-    width : side of the square in units
-
-    Attributes
-    ----------
-    x, y : coordinates in units relative to the centre, (B, 1, h) and (B, h, 1)
-    pixels : (B, 3, h, h), a copy to paint on; `put` writes it back
-    at : index of the window's pixels in a (B, size, size) array
+    ``x`` (B, 1, h) and ``y`` (B, h, 1) are coordinates from the centre, ``pixels`` (B, 3, h, h) is
+    a copy to paint on that `put` writes back, ``at`` its index in a (B, size, size) array.
     """
 
     def __init__(self, canvas: Field, cx: Field, cy: Field, width: float) -> None:

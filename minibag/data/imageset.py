@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,9 +110,10 @@ class ImageSet:
 
     def _map_arrays(self, function: Callable[[NDArray], NDArray]) -> Self:
         """Apply a function to every array of the set, also to those that a subclass adds."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-        return replace(self, **{name: function(array) for name, array in arrays.items()})
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in values.items():
+            values[name] = function(value) if isinstance(value, np.ndarray) else value
+        return replace(self, **values)
 
 
 def _resized(images: Bytes, side: int) -> Bytes:
