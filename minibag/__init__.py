@@ -20,6 +20,7 @@ _HOME = {
     "image_folder": "minibag.data",
     "stream_folder": "minibag.data",
     "DenseSIFT": "minibag.words",
+    "LocalColor": "minibag.words",
     "Vocabulary": "minibag.words",
     "BagEncoder": "minibag.words",
     "HistogramEncoder": "minibag.words",

@@ -1,6 +1,7 @@
 """Bags of visual words: dense SIFT, vocabularies, encodings and a classifier. No torch here."""
 
 from minibag.words.classifier import BagOfVisualWords
+from minibag.words.color import LocalColor
 from minibag.words.encoder import BagEncoder
 from minibag.words.encodings import FisherEncoder, HistogramEncoder, PyramidEncoder, VLADEncoder
 from minibag.words.sift import DenseSIFT
@@ -12,6 +13,7 @@ __all__ = [
     "DenseSIFT",
     "FisherEncoder",
     "HistogramEncoder",
+    "LocalColor",
     "PyramidEncoder",
     "VLADEncoder",
     "Vocabulary",

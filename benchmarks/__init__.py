@@ -1,0 +1,1 @@
+"""What is timed and measured, and against whom; each command writes its result as a file."""

@@ -1,0 +1,111 @@
+"""What all patch descriptors share: the grid of patches, and pooling into 4 x 4 bins a patch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from minibag.bag import PatchGrid
+
+Floats = NDArray[np.float32]
+N_BINS = 4
+
+
+class PatchDescriptor(TransformerMixin, BaseEstimator):
+    """Base of the transformers that describe all patches on a regular grid.
+
+    A subclass says which maps of the image to pool (`_maps`) and what becomes of the bins
+    (`_finish`). Bins fade into each other, but a descriptor sees no pixel outside its patch.
+    """
+
+    step: int
+    patch_size: int | Sequence[int]
+
+    def fit(self, images: Any = None, labels: Any = None) -> Self:
+        """Return self: there is nothing to learn."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def grid(self, image_shape: tuple[int, int]) -> PatchGrid:
+        """Return where the patches of an image of this (H, W) lie; ``size`` is the largest.
+
+        Raises ValueError if the image is smaller than the smallest patch.
+        """
+        sizes = self._sizes()
+        small, large = min(sizes), max(sizes)
+        h, w = ((side - small) // self.step + 1 for side in image_shape)
+        return PatchGrid(large, self.step, (small - large) // 2, (h, w))
+
+    def transform(self, images: ArrayLike) -> Floats:
+        """Describe every patch of uint8 images (N, H, W, 3), or of grey floats where allowed.
+
+        Returns float32 (N, h, w, D), or (N, h, w, S, D) for a sequence of S patch sizes. Raises
+        ValueError for other shapes, types or values, and for images smaller than a patch.
+        """
+        images = self._checked(np.asarray(images))
+        if len(images) == 0:
+            raise ValueError(f"no images to describe: got shape {images.shape}")
+        sides = images.shape[1:3]
+        grid, sizes = self.grid(sides), self._sizes()
+        pools = [list(map(pooling_matrix, grid.centres(), (s, s), sides)) for s in sizes]
+        found = np.stack([self._describe(image, pools) for image in images])
+        return found[:, :, :, 0] if np.ndim(self.patch_size) == 0 else found
+
+    def _describe(self, image: NDArray[Any], pools: list[list[csr_array]]) -> Floats:
+        maps = self._maps(image)
+        return np.stack([self._finish(pool(maps, *matrices)) for matrices in pools], axis=2)
+
+    def _checked(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return the images as ``_maps`` wants them, or raise ValueError."""
+        raise NotImplementedError
+
+    def _maps(self, image: NDArray[Any]) -> Floats:
+        """Return what to pool, K maps for each of C channels: (H, C, K, W)."""
+        raise NotImplementedError
+
+    def _finish(self, bins: Floats) -> Floats:
+        """Turn the pooled bins (h, w, C, 16 * K) into descriptors (h, w, D)."""
+        raise NotImplementedError
+
+    def _sizes(self) -> list[int]:
+        sizes = np.atleast_1d(self.patch_size).tolist()
+        if self.step < 1 or min(sizes) < 4 or len({size % 2 for size in sizes}) > 1:
+            raise ValueError(
+                f"{type(self).__name__} needs step >= 1 and patch sizes >= 4, all even or all odd "
+                f"(to share centres), got step={self.step}, patch_size={self.patch_size}"
+            )
+        return sizes
+
+
+def pooling_matrix(centres: NDArray[np.floating], size: int, n_pixels: int) -> csr_array:
+    """Return the weight of every pixel of one axis in every bin: (n_centres * 4, n_pixels).
+
+    A weight falls linearly from the middle of a bin to the middle of the next. The outermost
+    pixels of a patch have none, for their gradients would look at the pixels outside.
+    """
+    width = size / N_BINS
+    offset = np.arange(n_pixels) - centres[:, None, None]
+    middle = width * (np.arange(N_BINS)[:, None] - (N_BINS - 1) / 2)
+    weight = np.maximum(0, 1 - abs(offset - middle) / width) / width
+    inside = abs(offset) < size / 2 - 1
+    return csr_array((weight * inside).reshape(-1, n_pixels), dtype=np.float32)
+
+
+def pool(maps: Floats, rows: csr_array, cols: csr_array) -> Floats:
+    """Sum maps (H, C, K, W) over the bins of every patch: (h, w, C, 16 * K).
+
+    Pooling is linear and separable: a matrix product along the rows, then one along the columns.
+    """
+    height, n_channels, n_maps, width = maps.shape
+    h, w = rows.shape[0] // N_BINS, cols.shape[0] // N_BINS
+    pooled = rows @ maps.reshape(height, -1)  # (h * 4, C * K * W)
+    pooled = cols @ pooled.reshape(-1, width).T  # (w * 4, h * 4 * C * K)
+    bins = pooled.reshape(w, N_BINS, h, N_BINS, n_channels, n_maps)
+    return bins.transpose(2, 0, 4, 3, 1, 5).reshape(h, w, n_channels, -1)
