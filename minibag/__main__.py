@@ -100,7 +100,7 @@ def _train_options(add: Callable) -> None:
     add("--n-train", dest="n", type=_between(1, 10**6), metavar="N", help="training images [all]")
     add("--words", type=_between(1, 10**5), metavar="K", help="vocabulary [400; vlad, fisher: 64]")
     add("--encoding", choices=["histogram", "pyramid", "vlad", "fisher"], default="histogram")
-    add("--classifier", choices=["linear_svm", "logistic", "intersection"], default="linear_svm")
+    add("--classifier", choices=["linear_svm", "logistic"], default="linear_svm")
     add("--step", type=_between(1, 512), default=4, help="pixels between patches [4]")
     add("--patch-size", type=_between(4, 1024), default=[16], nargs="+", help="in pixels [16]")
     add("--jobs", type=_between(1, 1024), default=1, help="processes [1]")

@@ -1,0 +1,285 @@
+"""The command line through real processes: what it prints, what it writes, how it refuses."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+import minibag as mb
+from minibag import __main__ as cli
+from minibag.data.decode import read_image
+from minibag.data.imagenette import find_imagenette
+from minibag.words.encodings import ENCODINGS
+
+COMMANDS = ["doctor", "data", "train", "evaluate", "heatmap"]
+
+
+def run(*arguments, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, from a folder that is not the repository."""
+    command = [sys.executable, "-m", "minibag", *map(str, arguments)]
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Return `run` without the cost of a new process: (exit code, stdout, stderr) of ``main``."""
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+
+    def run_here(*arguments, cwd: Path) -> tuple[int, str, str]:
+        monkeypatch.chdir(cwd)
+        try:
+            code = cli.main([str(a) for a in arguments])
+        except SystemExit as stop:  # how argparse ends
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run_here
+
+
+def is_refusal(code: int, stdout: str, stderr: str) -> bool:
+    """Whether a command failed with one clear line and nothing else."""
+    one_line = re.fullmatch(r"python -m minibag( \w+)?: error: \S.*\n", stderr)
+    return (code, stdout) == (2, "") and one_line is not None
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Return a folder with a trained model, an image, and things that are neither."""
+    home = tmp_path_factory.mktemp("cli")
+    options = ["--n-train", "200", "--words", "60", "--step", "4", "--patch-size", "12"]
+    done = run("train", "--data", "critters", "--out", "bow.model", *options, cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    (home / "train.txt").write_text(done.stdout)
+    critter = mb.critters("val", 1, 96, seed=5)
+    Image.fromarray(critter.images[0]).save(home / "critter.png")
+    (home / "text.png").write_text("not an image")
+    (home / "half.model").write_bytes((home / "bow.model").read_bytes()[:2000])
+    (home / "empty.model").write_bytes(b"")
+    save_file({"weight": np.zeros(3, np.float32)}, home / "foreign.model")
+    return home
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Return critters as class folders in train/ and val/."""
+    root = tmp_path_factory.mktemp("folder")
+    for split, n in (("train", 48), ("val", 16)):
+        images = mb.critters(split, n, 64)
+        for i, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
+            home = root / split / images.classes[label]
+            home.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(home / f"{i}.png")
+    return root
+
+
+def accuracy(line: str) -> tuple[float, float, float]:
+    """Return accuracy, low and high in per cent."""
+    found = re.search(r"accuracy ([\d.]+)% \(95 % interval ([\d.]+)% to ([\d.]+)%", line)
+    assert found, line
+    value, low, high = map(float, found.groups())
+    assert low <= value <= high
+    return value, low, high
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(tmp_path, command):
+    done = run(command, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"python -m minibag {command}" in done.stdout
+
+
+def test_the_help_lists_every_command(here, tmp_path):
+    _, said, _ = here("--help", cwd=tmp_path)
+    assert re.findall(r"^    (\w+)", said, re.MULTILINE) == COMMANDS
+
+
+def test_the_help_offers_the_encodings_that_there_are(here, tmp_path):
+    _, said, _ = here("train", "--help", cwd=tmp_path)
+    assert f"{{{','.join(ENCODINGS)}}}" in said
+
+
+def test_training_on_critters_learns_and_says_how_well(home):
+    said = (home / "train.txt").read_text()
+    assert "trained on 200 images, saved bow.model" in said
+    assert "test accuracy" in said
+    assert accuracy(said)[0] > 50  # chance is 12.5
+
+
+def test_evaluate_repeats_the_accuracy_of_training_and_draws_confusions(home):
+    options = ["--model", "bow.model", "--data", "critters", "--confusion", "c.png"]
+    done = run("evaluate", *options, cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() in (home / "train.txt").read_text()
+    assert Image.open(home / "c.png").format == "PNG"
+    assert list(home.glob("*.part")) == []
+
+
+def test_heatmap_names_the_class_and_writes_a_picture(home):
+    options = ["--model", "bow.model", "-o", "h.png", "--size", 64]
+    done = run("heatmap", "critter.png", *options, cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    image = read_image(home / "critter.png", 64)
+    model = mb.BagOfVisualWords.load(home / "bow.model")
+    assert f"evidence for {model.classes[model.logits(image[None]).argmax()]} " in done.stdout
+    assert Image.open(home / "h.png").size[0] > 800
+
+
+def test_heatmap_of_another_class_shows_that_one(here, home):
+    options = ["--model", "bow.model", "-o", "t.png", "--target", "beak"]
+    code, said, _ = here("heatmap", "critter.png", *options, cwd=home)
+    assert code == 0
+    assert "evidence for beak" in said
+
+
+def test_training_twice_gives_the_same_model(here, home):
+    options = ["--n-train", "64", "--words", "16", "--step", "8", "--data", "critters"]
+    for name in ("one.model", "two.model"):
+        assert here("train", *options, "--out", name, cwd=home)[0] == 0
+    one, two = (load_file(home / name) for name in ("one.model", "two.model"))
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[key], two[key]) for key in one)
+
+
+def test_a_folder_with_splits_is_trained_evaluated_and_described(here, folder, tmp_path):
+    options = ["--data", folder, "--size", 64, "--words", 16, "--encoding", "vlad"]
+    code, said, _ = here("train", *options, "--out", "f.model", cwd=tmp_path)
+    assert code == 0
+    assert "val accuracy" in said
+    assert "16 images" in said
+    code, said, _ = here("data", folder, "--split", "val", "--sheet", "s.png", cwd=tmp_path)
+    assert code == 0
+    assert "16 images of 160 x 160 pixels in 8 classes" in said
+    assert Image.open(tmp_path / "s.png").format == "PNG"
+
+
+def test_a_folder_without_splits_has_no_accuracy_to_report(here, folder, tmp_path):
+    options = ["--data", folder / "train", "--size", 64, "--words", 16, "--step", 8]
+    code, said, _ = here("train", *options, "--out", "f.model", cwd=tmp_path)
+    assert code == 0
+    assert "accuracy not measured" in said
+
+
+def test_critters_are_described_with_their_masks(tmp_path):
+    done = run("data", "critters", "--n", "80", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "80 images of 64 x 64 pixels in 8 classes" in done.stdout
+    assert re.search(r"^ +10  feather$", done.stdout, re.MULTILINE)
+    assert re.search(r"masks: [\d.]+% of the pixels", done.stdout)
+
+
+def test_photos_are_described(here, tmp_path):
+    code, said, _ = here("data", "photos", cwd=tmp_path)
+    assert code == 0
+    assert re.match(r"\d+ images of 64 x 64 pixels", said)
+
+
+@pytest.mark.imagenette
+def test_imagenette_is_described(here, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIBAG_DATA", str(find_imagenette().parent.absolute()))
+    code, said, _ = here("data", "imagenette", "--n", "20", "--size", 32, cwd=tmp_path)
+    assert code == 0
+    assert "20 images of 32 x 32 pixels in 10 classes" in said
+    assert "tench" in said
+
+
+TRAIN = ["train", "--data", "critters", "--out", "new.model"]
+MAP = ["heatmap", "critter.png", "-o", "new.png", "--model"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "required: COMMAND"),
+        (["paint"], "invalid choice: 'paint'"),
+        (["data", "no/such/folder"], "no folder no/such/folder"),
+        (["data", "critters", "--split", "holdout"], "split must be one of"),
+        (["data", "photos", "--split", "holdout"], "split"),
+        (["data", "critters", "--size", "9999999"], "'9999999' is not a number from 16 to 2048"),
+        (["data", "critters", "--n", "-3"], "'-3' is not a number"),
+        (["data", "photos", "--n", "999999"], "a subset of 999999 images"),
+        (["data", "critters", "--sheet", "no/such/folder/s.png"], "is a folder, or lies in one"),
+        ([*TRAIN, "--words", "0"], "'0' is not a number from 1"),
+        ([*TRAIN, "--words", "60.5"], "'60.5' is not a number"),
+        ([*TRAIN, "--encoding", "colours"], "invalid choice: 'colours'"),
+        ([*TRAIN, "--classifier", "intersection"], "invalid choice"),
+        ([*TRAIN, "--model", "bagnet8"], "invalid choice: 'bagnet8'"),
+        ([*TRAIN, "--patch-size", "200"], "200"),
+        ([*TRAIN[:-1], "."], "is a folder"),
+        ([*MAP, "no.model"], "no.model"),
+        ([*MAP, "."], "."),
+        ([*MAP, "critter.png"], "critter.png"),
+        ([*MAP, "half.model"], "half.model"),
+        ([*MAP, "empty.model"], "empty.model"),
+        ([*MAP, "foreign.model"], "foreign.model"),
+        ([*MAP, "bow.model", "--target", "dog"], "no class 'dog'; the model knows"),
+        ([*MAP, "bow.model", "-o", "no/such/folder/x.png"], "is a folder, or lies in one"),
+        (["heatmap", "text.png", *MAP[2:], "bow.model"], "text.png"),
+        (["heatmap", "no.png", *MAP[2:], "bow.model"], "no.png"),
+        (["heatmap", ".", *MAP[2:], "bow.model"], "."),
+        (["evaluate", "--model", "bow.model", "--data", "photos"], "but not"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_that_names_it(here, home, arguments, reason):
+    result = here(*arguments, cwd=home)
+    assert is_refusal(*result), result
+    assert reason in result[2]
+    assert not (home / "new.model").exists()
+    assert not (home / "new.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [["data"], [*MAP, "foreign.model"]])
+def test_a_real_process_refuses_like_that_too(home, arguments):
+    done = run(*arguments, cwd=home)
+    assert is_refusal(done.returncode, done.stdout, done.stderr), done.stderr
+
+
+def test_imagenette_that_is_missing_names_the_command_that_fetches_it(here, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIBAG_DATA", str(tmp_path))
+    result = here("data", "imagenette", cwd=tmp_path)
+    assert is_refusal(*result)
+    assert "data_scripts/get_imagenette.py" in result[2]
+
+
+def test_a_model_without_exact_evidence_says_why(here, home):
+    options = ["--data", "critters", "--n-train", "32", "--words", "4", "--step", "8"]
+    assert here("train", *options, "--encoding", "fisher", "--out", "f.model", cwd=home)[0] == 0
+    result = here("heatmap", "critter.png", "--model", "f.model", "-o", "new.png", cwd=home)
+    assert is_refusal(*result)
+    assert "no exact evidence per patch" in result[2]
+    assert "square roots" in result[2]
+
+
+def test_unreadable_images_are_listed_in_one_line(here, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "broken.png").write_text("nothing")
+    result = here("data", tmp_path, cwd=tmp_path)
+    assert is_refusal(*result)
+    assert "cat/broken.png" in result[2]
+    assert "dog/broken.png" in result[2]
+
+
+def test_the_doctor_says_in_words_and_by_its_exit_code_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "512")
+    done = run("doctor", cwd=tmp_path)
+    assert done.returncode == 1
+    *lines, verdict = done.stdout.splitlines()
+    assert all(line.split()[0] in ("OK", "FAIL", "note", "fix:") for line in lines)
+    assert re.search(r"^FAIL threads .*\n +fix: set OMP_NUM_THREADS=\d+", done.stdout, re.MULTILINE)
+    assert verdict.startswith("To fix:")
+    assert "threads" in verdict
+    assert "\033" not in done.stdout  # no colour codes in a file or pipe
+
+
+def test_the_doctor_is_content_only_without_a_failure(here, tmp_path):
+    code, said, _ = here("doctor", cwd=tmp_path)
+    assert code == int("\nFAIL" in f"\n{said}")
+    assert said.endswith("Ready for the course.\n") == (code == 0)
