@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -17,18 +18,18 @@ STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), ("#009e73", ":", "^"))
 
 def gradient_pictures(patch: Floats, dx: Floats, dy: Floats) -> Figure:
     """Return a grey patch (H, W), its two gradients, and its arrows; mid grey is no change."""
-    fig, axes = plt.subplots(1, 4, figsize=(10, 3), layout="constrained")
+    fig, axes = plt.subplots(1, 4, figsize=(9, 2.8), layout="constrained")
     bound = max(np.abs(dx).max(), np.abs(dy).max())
     for ax, values, low, high, title in (
-        (axes[0], patch, 0, 1, "the patch"),
+        (axes[0], patch, None, None, "the patch"),
         (axes[1], dx, -bound, bound, "dx: white where it gets\nbrighter to the right"),
         (axes[2], dy, -bound, bound, "dy: white where it gets\nbrighter upwards"),
-        (axes[3], patch, 0, 1, "both: arrows point\nto the brighter side"),
+        (axes[3], patch, None, None, "both: arrows point\nto the brighter side"),
     ):
         ax.imshow(values, cmap="gray", vmin=low, vmax=high)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=10)
-    axes[3].quiver(dx, dy, color=YELLOW, angles="uv", pivot="mid", width=0.009)
+    axes[3].quiver(dx, dy, color=ORANGE, angles="uv", pivot="mid", width=0.009)
     return fig
 
 
@@ -39,14 +40,14 @@ def glyphs(patches: Floats, descriptors: Floats, names: Sequence[str], title: st
     """
     n = len(patches)
     fig, axes = plt.subplots(
-        2, n, squeeze=False, figsize=(max(2.2 * n, 3.6), 5.2), layout="constrained"
+        2, n, squeeze=False, figsize=(max(2 * n, 3.6), 4.7), layout="constrained"
     )
     turn = np.arange(8)[:, None] * np.pi / 4 + np.array([0, 0.28, 0, -0.28])
     radius = np.array([0, 0.3, 0.48, 0.3])  # a kite: root, side, tip, side
     petals = np.stack([radius * np.cos(turn), -radius * np.sin(turn)], axis=-1)  # (8, 4, 2)
     places = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1)  # (row, column) -> x, y
     for j, (top, below) in enumerate(axes.T):
-        top.imshow(patches[j], cmap="gray", vmin=0, vmax=1)
+        top.imshow(patches[j], cmap="gray", vmin=0, vmax=patches.max())
         top.set_title(names[j], fontsize=10)
         lengths = descriptors[j].reshape(4, 4, 8, 1, 1) / descriptors.max()
         kites = (places[:, :, None, None] + lengths * petals).reshape(-1, 4, 2)
@@ -63,8 +64,8 @@ def glyphs(patches: Floats, descriptors: Floats, names: Sequence[str], title: st
 def bars(series: Mapping[str, Floats], xlabel: str, ylabel: str, title: str) -> Figure:
     """Return one bar chart below the other, for equally long lists, each under its name."""
     fig, axes = plt.subplots(
-        len(series), 1, squeeze=False, sharex=True, layout="constrained",
-        figsize=(9, 0.9 + 1.5 * len(series)),
+        len(series), 1, squeeze=False, sharex=True, sharey=True, layout="constrained",
+        figsize=(8.5, 0.9 + 1.4 * len(series)),
     )  # fmt: skip
     for ax, (name, values) in zip(axes[:, 0], series.items(), strict=True):
         ax.bar(np.arange(len(values)), values, color=BLUE)
@@ -76,15 +77,14 @@ def bars(series: Mapping[str, Floats], xlabel: str, ylabel: str, title: str) -> 
 
 
 def key_points(image: Floats, positions: Floats, sigmas: Floats, title: str) -> Figure:
-    """Return a grey photograph with its key points (n, 2), as circles of radius 6 sigma.
+    """Return a grey photograph with its key points (n, 2), as circles of radius 2 sigma.
 
     Positions are (row, column); sigmas (n,) are the blurs at which they were found, in pixels.
     """
-    fig, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
-    ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=[])
+    fig, ax = plt.subplots(figsize=(5.2, 3.7), layout="constrained")
+    _photograph(ax, image)
     for (row, column), sigma in zip(positions, sigmas, strict=True):
-        ax.add_patch(plt.Circle((column, row), 6 * sigma, fill=False, ec=YELLOW, lw=0.9))
+        ax.add_patch(plt.Circle((column, row), 2 * sigma, fill=False, ec=ORANGE, lw=1))
     ax.set_title(title, fontsize=12)
     return fig
 
@@ -94,15 +94,20 @@ def matches(views: Sequence[Floats], ends: Sequence[Floats], good: NDArray, titl
 
     ``ends`` holds the matched places (n, 2) as (row, column) in each view; ``good`` is (n,) bool.
     """
-    fig, ax = plt.subplots(figsize=(10, 3.9), layout="constrained")
-    ax.imshow(np.hstack(list(views)), cmap="gray", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=[])
+    fig, ax = plt.subplots(figsize=(7.6, 2.9), layout="constrained")
+    _photograph(ax, np.hstack(list(views)))
     ax.set_title(title, fontsize=12)
     for start, end, fine in zip(*ends, good, strict=True):
         colour, line = ("#56b4e9", "-") if fine else (YELLOW, "--")
         x = start[1], end[1] + views[0].shape[1]
-        ax.plot(x, (start[0], end[0]), line, color=colour, lw=0.7 if fine else 1.4)
+        ax.plot(x, (start[0], end[0]), line, color=colour, lw=1 if fine else 1.5, antialiased=False)
     return fig
+
+
+def _photograph(ax: Axes, grey: Floats) -> None:
+    """Draw (H, W) in 8 greys without smoothing: a background, and small in a stored notebook."""
+    ax.imshow(np.round(grey * 7), cmap="gray", vmin=0, vmax=7, interpolation="nearest")
+    ax.set(xticks=[], yticks=[], xlim=(-0.5, grey.shape[1] - 0.5), ylim=(grey.shape[0] - 0.5, -0.5))
 
 
 def curves(
@@ -112,7 +117,7 @@ def curves(
     rows, columns = -(-len(panels) // 3), min(len(panels), 3)
     fig, axes = plt.subplots(
         rows, columns, squeeze=False, sharey=True, layout="constrained",
-        figsize=(max(3.2 * columns, 6), 2.6 * rows + 0.7),
+        figsize=(max(2.7 * columns, 5.4), 2 * rows + 0.6),
     )  # fmt: skip
     for ax, (xlabel, (x, lines)) in zip(axes.flat, panels.items(), strict=True):
         for (name, y), (colour, line, marker) in zip(lines.items(), STYLES, strict=False):

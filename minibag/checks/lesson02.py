@@ -1,0 +1,148 @@
+"""Checks of lesson 02: orientation histogram, normalisation, ratio test, what SIFT survives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import data
+
+from minibag.checks.core import CheckFailed, check
+from minibag.words.sift import DenseSIFT
+
+Floats = NDArray[np.floating]
+WHY = {
+    "brighter by 0.2": "a constant is added to every pixel; what does it do to differences?",
+    "half the contrast": "all gradients shrink by the same factor; which step undoes that?",
+    "turned by 20 degrees": "a bin is 45 degrees wide and shared softly: how far do petals move?",
+    "turned by 90 degrees": "cells change places and petals move by two bins; is any of it undone?",
+    "moved by 3 pixels": "a cell is 4 pixels wide and shared softly: how much stays in its cell?",
+    "negative": "bright and dark swap; where do the arrows point then?",
+}
+
+
+def _refuse(*cases: tuple[bool | np.bool_, str]) -> None:
+    """Raise CheckFailed with the message of the first case that holds."""
+    for holds, message in cases:
+        if holds:
+            raise CheckFailed(message)
+
+
+@check(
+    "In units of bins the angle is np.arctan2(up, right) / (2 * np.pi) * 8.",
+    "An angle of 1.25 bins gives 0.75 of the magnitude to bin 1 and 0.25 to bin 2.",
+    "The bin above the last one is bin 0 again: take everything modulo 8.",
+)
+def orientation_histogram(student: Callable[[Floats, Floats], Floats]) -> str:
+    """Check a function (right (H, W), up (H, W)) -> (8,) histogram with soft assignment."""
+    right, up = np.random.default_rng(2).normal(size=(2, 9, 7))
+    turns, size = np.arctan2(up, right) / (2 * np.pi) * 8 % 8, np.hypot(right, up)
+    low, part = np.floor(turns).astype(int), turns % 1
+    below = np.bincount(low.ravel(), ((1 - part) * size).ravel(), 8)
+    above = np.bincount(low.ravel(), (part * size).ravel(), 8)
+    truth, hard = below + np.roll(above, 1), np.round(turns).astype(int) % 8
+    answer = np.asarray(student(right, up), float)
+    _refuse((answer.shape != (8,), f"eight bins make shape (8,), yours is {answer.shape}."))
+    flipped = truth[-np.arange(8) % 8]
+    _refuse(
+        (np.allclose(answer, np.bincount(hard.ravel(), size.ravel(), 8)), "each gradient went to "
+         "one bin; share it between its two nearest."),
+        (np.allclose(answer, below + above), "the neighbour bin's share stayed in the lower bin."),
+        (np.allclose(answer, flipped), "your angles go clockwise: 'up' is the first argument of "
+         "arctan2, with its sign kept."),
+        (np.isclose(answer.sum(), size.size), "you counted pixels; weight each by its magnitude."),
+        (not np.isclose(answer.sum(), size.sum()), f"the bins should sum to all magnitudes, "
+         f"{size.sum():.1f}, yours to {answer.sum():.1f}: what gets lost between bins 7 and 0?"),
+        (not np.allclose(answer, truth), "the total is right, but shares are in wrong bins."),
+    )  # fmt: skip
+    return "nothing is lost, and no gradient jumps when it turns by a degree."
+
+
+@check(
+    "Dividing by np.linalg.norm(d) makes the length 1.",
+    "np.minimum(d, 0.2) cuts every entry at 0.2; then the length is below 1 again.",
+    "A flat patch has length 0: divide by max(length, 1e-6).",
+)
+def normalise_clip_normalise(student: Callable[[Floats], Floats]) -> str:
+    """Check a function (128,) -> (128,): length 1, cut at 0.2, length 1; zeros stay zeros."""
+    raw = np.random.default_rng(3).gamma(0.5, size=128) ** 2
+    unit = raw / np.sqrt(raw @ raw)
+    cut = np.clip(unit, None, 0.2)
+    with np.errstate(all="ignore"):
+        answer, kept = np.asarray(student(raw.copy())), raw.copy()
+        student(kept)
+        flat = np.asarray(student(np.zeros(128)))
+    early = np.minimum(raw, 0.2) / np.linalg.norm(np.minimum(raw, 0.2))
+    _refuse(
+        (answer.shape != (128,), f"a descriptor has shape (128,), yours {answer.shape}."),
+        (np.allclose(answer, unit), "length 1, but no entry was cut at 0.2."),
+        (np.allclose(answer, cut), "cut, but not scaled again: its length is no longer 1."),
+        (np.allclose(answer, early), "you cut before the first scaling: 0.2 is a share of length."),
+        (not np.allclose(answer, cut / np.sqrt(cut @ cut)), "scale, cut, scale: check the order."),
+        (not np.allclose(flat, 0), "a flat patch (all zeros) gives nan; guard the division."),
+        (not np.array_equal(kept, raw), "you changed the argument itself; work on a copy."),
+    )
+    return "contrast is gone, and one strong edge no longer rules."
+
+
+@check(
+    "All distances at once: np.linalg.norm(first[:, None] - second[None], axis=-1).",
+    "np.sort(distances, axis=1)[:, :2] holds the nearest and the second nearest.",
+    "Keep i where nearest < max_ratio * second nearest; its partner is the argmin.",
+)
+def ratio_test(student: Callable[[Floats, Floats, float], NDArray[np.intp]]) -> str:
+    """Check a function (first (N, D), second (M, D), max_ratio) -> pairs (K, 2) of indices."""
+    rng = np.random.default_rng(4)
+    second = rng.random((30, 5))
+    first = second[rng.permutation(30)[:20]] + rng.normal(0, 0.15, (20, 5))
+    gaps = np.array([[np.sqrt(((a - b) ** 2).sum()) for b in second] for a in first])
+    two = np.sort(gaps, 1)[:, :2]
+    nearest = np.column_stack([np.arange(20), gaps.argmin(1)])
+    keep = two[:, 0] < 0.8 * two[:, 1]
+    pairs = np.asarray(student(first, second, 0.8))
+
+    def same(other: NDArray[np.intp]) -> bool:
+        return np.array_equal(pairs, other)
+
+    _refuse(
+        (pairs.shape[1:] != (2,), f"pairs have shape (K, 2), yours {pairs.shape}."),
+        (same(nearest), "you kept every nearest neighbour; where is the ratio?"),
+        (same(nearest[~keep]), "you kept the ambiguous ones and dropped the clear ones."),
+        (same(nearest[two[:, 0] ** 2 < 0.8 * two[:, 1] ** 2]), "squared distances: their ratio is "
+         "the ratio squared."),
+        (same(nearest[keep][:, ::-1]), "the first column is the index into the first view."),
+        (not same(nearest[keep]), f"{keep.sum()} pairs should pass in order, yours: {len(pairs)}."),
+    )  # fmt: skip
+    return "only matches that beat their own runner-up clearly are kept."
+
+
+@check(
+    "Follow the arrows: which change moves them, turns them, or only scales them?",
+    "Only what all steps undo is 'same'. Soft sharing makes small moves a drift, not a loss.",
+)
+def predict_changes(student: Callable[[], Mapping[str, str]]) -> str:
+    """Check a function () -> {change: "same", "drift" or "lost"} against photographs."""
+    guess = dict(student())
+    _refuse((set(guess) != set(WHY), f"predict exactly these: {', '.join(WHY)}."))
+    answers = ("same", "drift", "lost")
+    _refuse((not set(guess.values()) <= set(answers), f"answer with one of {answers}."))
+    truth = {k: answers[(v < 0.97) + (v < 0.6)] for k, v in _similarities().items()}
+    wrong = [change for change in WHY if guess[change] != truth[change]]
+    if wrong:
+        raise CheckFailed(f"{6 - len(wrong)} of 6. Think again about '{wrong[0]}': {WHY[wrong[0]]}")
+    return "all six, measured on 80 patches of a photograph."
+
+
+def _similarities() -> dict[str, float]:
+    """Return the median cosine similarity of 80 patches to themselves after each change."""
+    grey = data.astronaut().mean(-1) / 255
+    corners = np.random.default_rng(5).integers(0, 464, (300, 2))
+    crops = np.stack([grey[r : r + 48, c : c + 48] for r, c in corners])
+    crops = crops[crops[:, 16:32, 16:32].std((1, 2)) > 0.05][:80]
+    turned = ndimage.rotate(crops, 20, (1, 2), reshape=False, order=1)
+    swapped = np.rot90(crops, axes=(1, 2)), np.roll(crops, 3, axis=2), 1 - crops
+    changed = (crops, crops + 0.2, crops * 0.5, turned, *swapped)
+    before, *after = (DenseSIFT(step=16).transform(c.clip(0, 1))[:, 1, 1] for c in changed)
+    return {k: float(np.median((before * a).sum(1))) for k, a in zip(WHY, after, strict=True)}

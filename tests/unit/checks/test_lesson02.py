@@ -1,0 +1,186 @@
+"""Lesson 02: its checks accept the solutions and refuse what students tend to write.
+
+The descriptor that the lesson builds by hand is the library's.
+"""
+
+import ast
+
+import numpy as np
+import pytest
+
+import minibag as mb
+from minibag.checks import lesson02
+from tests.unit.checks.solutions import _cells, solution, stub
+
+EXERCISES = ("orientation_histogram", "normalise_clip_normalise", "ratio_test", "predict_changes")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_of_the_notebook_passes(name):
+    getattr(lesson02, name)(solution(2, name)).require()
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_stub_of_the_notebook_does_not_pass(name):
+    verdict = getattr(lesson02, name)(stub(2, name))
+    assert not verdict.passed
+    assert "your turn" in verdict.message
+
+
+def functions_of_the_lesson():
+    """Run the functions by which the lesson builds a descriptor, as they stand there."""
+    names = {"gradients", "orientation_maps", "cell_weights", "pool", "describe"}
+    namespace = {"np": np}
+    for cell in _cells(2):
+        if cell.cell_type == "code":
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, ast.FunctionDef) and node.name in names:
+                    exec(ast.unparse(node), namespace)
+    assert names < set(namespace)
+    return namespace
+
+
+def test_the_descriptor_of_the_lesson_is_the_descriptor_of_the_library():
+    patches = np.random.default_rng(0).random((20, 16, 16)) ** 2
+    by_hand = np.stack([functions_of_the_lesson()["describe"](patch) for patch in patches])
+    np.testing.assert_allclose(mb.DenseSIFT().transform(patches)[:, 0, 0], by_hand, atol=1e-5)
+
+
+def test_the_descriptor_of_the_lesson_agrees_at_every_place_of_an_image():
+    image = np.random.default_rng(1).random((40, 48))
+    found = mb.DenseSIFT(step=8).transform(image[None])[0]
+    describe = functions_of_the_lesson()["describe"]
+    for i, j in np.ndindex(found.shape[:2]):
+        patch = image[8 * i : 8 * i + 16, 8 * j : 8 * j + 16]
+        np.testing.assert_allclose(found[i, j], describe(patch), atol=1e-5)
+
+
+def soft(turns, size):
+    distance = np.abs((turns[..., None] - np.arange(8) + 4) % 8 - 4)
+    return (size[..., None] * np.maximum(0, 1 - distance)).sum((0, 1))
+
+
+def angle(up, right):
+    return np.arctan2(up, right) / (2 * np.pi) * 8
+
+
+def hard(right, up):
+    bins = np.round(angle(up, right)).astype(int) % 8
+    return np.bincount(bins.ravel(), np.hypot(right, up).ravel(), 8)
+
+
+def not_around(right, up):
+    turns, size = angle(up, right) % 8, np.hypot(right, up)
+    return (size[..., None] * np.maximum(0, 1 - np.abs(turns[..., None] - np.arange(8)))).sum(
+        (0, 1)
+    )
+
+
+def only_lower(right, up):
+    bins = np.floor(angle(up, right)).astype(int) % 8
+    return np.bincount(bins.ravel(), np.hypot(right, up).ravel(), 8)
+
+
+WRONG_HISTOGRAMS = {
+    "share it": hard,
+    "lower bin": only_lower,
+    "between bins 7 and 0": not_around,
+    "clockwise": lambda right, up: soft(angle(-up, right), np.hypot(right, up)),
+    "wrong bins": lambda right, up: soft(angle(right, up), np.hypot(right, up)),
+    "weight each": lambda right, up: soft(angle(up, right), np.ones_like(up)),
+    r"shape \(8,\)": lambda right, up: np.hypot(right, up),
+}
+
+
+def unit(d):
+    return d / max(np.linalg.norm(d), 1e-12)
+
+
+def in_place(d):
+    d /= max(np.linalg.norm(d), 1e-12)
+    return unit(np.minimum(d, 0.2))
+
+
+WRONG_SCALINGS = {
+    "no entry was cut": unit,
+    "not scaled again": lambda d: np.minimum(unit(d), 0.2),
+    "before the first scaling": lambda d: unit(np.minimum(d, 0.2)),
+    "check the order": lambda d: np.minimum(d / max(d.sum(), 1e-12), 0.2),
+    "nan": lambda d: unit(np.minimum(d / np.linalg.norm(d), 0.2)),
+    "work on a copy": in_place,
+    r"shape \(128,\)": lambda d: np.linalg.norm(d),
+}
+
+
+def gaps(first, second):
+    return np.linalg.norm(first[:, None] - second, axis=-1)
+
+
+def pairs(distances, keep):
+    return np.column_stack([np.flatnonzero(keep), distances.argmin(1)[keep]])
+
+
+def two(distances):
+    return np.sort(distances, axis=1)[:, :2].T
+
+
+def ratio(first, second, max_ratio, power=1):
+    nearest, runner_up = two(gaps(first, second) ** power)
+    return nearest < max_ratio * runner_up
+
+
+WRONG_MATCHES = {
+    "where is the ratio": lambda a, b, r: pairs(gaps(a, b), np.ones(len(a), bool)),
+    "dropped the clear": lambda a, b, r: pairs(gaps(a, b), ~ratio(a, b, r)),
+    "squared distances": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, r, power=2)),
+    "first column": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, r))[:, ::-1],
+    "should pass": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, 0.5)),
+    r"shape \(K, 2\)": lambda a, b, r: np.flatnonzero(ratio(a, b, r)),
+}
+
+
+def predictions(**changed):
+    truth = {
+        "brighter by 0.2": "same",
+        "half the contrast": "same",
+        "turned by 20 degrees": "drift",
+        "turned by 90 degrees": "lost",
+        "moved by 3 pixels": "drift",
+        "negative": "lost",
+    }
+    return lambda: truth | {name.replace("_", " "): value for name, value in changed.items()}
+
+
+WRONG_PREDICTIONS = {
+    "two bins": predictions(turned_by_90_degrees="same"),
+    "arrows point": predictions(negative="same"),
+    "which step undoes": predictions(half_the_contrast="drift"),
+    "stays in its cell": predictions(moved_by_3_pixels="lost"),
+    "answer with one of": predictions(negative="no idea"),
+    "predict exactly these": dict,
+}
+
+
+@pytest.mark.parametrize(("keyword", "answer"), WRONG_HISTOGRAMS.items())
+def test_wrong_orientation_histograms_are_explained(keyword, answer):
+    refused(lesson02.orientation_histogram(answer), keyword)
+
+
+@pytest.mark.parametrize(("keyword", "answer"), WRONG_SCALINGS.items())
+def test_wrong_normalisations_are_explained(keyword, answer):
+    refused(lesson02.normalise_clip_normalise(answer), keyword)
+
+
+@pytest.mark.parametrize(("keyword", "answer"), WRONG_MATCHES.items())
+def test_wrong_ratio_tests_are_explained(keyword, answer):
+    refused(lesson02.ratio_test(answer), keyword)
+
+
+@pytest.mark.parametrize(("keyword", "answer"), WRONG_PREDICTIONS.items())
+def test_wrong_predictions_are_answered_with_a_question(keyword, answer):
+    refused(lesson02.predict_changes(answer), keyword)
+
+
+def refused(verdict, keyword):
+    with pytest.raises(AssertionError, match=keyword):
+        verdict.require()
