@@ -18,8 +18,8 @@ class Lab:
 
     def __init__(self, page: Page, address: str, course: Path) -> None:
         self.page, self.address, self.course = page, address, course
-        self.console_errors: list[str] = []
-        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        self.page_errors: list[str] = []
+        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
 
     def open(self, lesson: str) -> None:
         """Open a lesson and wait for its kernel."""
@@ -59,8 +59,8 @@ class Lab:
         return area
 
     def _wait_idle(self) -> None:
-        idle = self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        expect(idle.first).to_be_attached(timeout=60 * SECOND)
+        idle = self.page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
+        expect(idle).to_be_visible(timeout=60 * SECOND)
 
 
 def picture(image: Locator) -> bytes:

@@ -20,7 +20,7 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@pytest.mark.parametrize("wanted", map(Requirement, WANTED), ids=str)
+@pytest.mark.parametrize("wanted", list(map(Requirement, WANTED)), ids=str)
 def test_lock_pins_every_dependency_inside_its_range(wanted):
     exact = [pin for pin in LOCKED if canonical(pin.name) == canonical(wanted.name)]
     assert exact, f"{wanted.name} is not in requirements.lock: run `make lock`"

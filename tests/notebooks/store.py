@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -47,9 +46,9 @@ def store(path: Path) -> None:
     watch.done.set()
     seconds = time.perf_counter() - start
     _, notebook = nbformat.validator.normalize(clean(notebook))
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-        nbformat.write(notebook, file)
-    os.replace(file.name, path)
+    partial = path.with_suffix(".tmp")
+    nbformat.write(notebook, partial)
+    os.replace(partial, path)
     print(
         f"{path.name}: {seconds:.0f} s, peak {watch.peak / 2**20:.0f} MB, "
         f"{path.stat().st_size / 1024:.0f} KB stored"
