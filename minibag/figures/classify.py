@@ -39,26 +39,24 @@ def tuning_curves(search: GridSearchCV, x: str, line: str) -> Figure:
         ylabel="accuracy on held-out folds",
         title="The best setting is a plateau, not a peak",
     )
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def lucky_winner(chosen_on: Floats, fresh: Floats, chance: float) -> Figure:
-    """Draw accuracy (M,) of M models on the set they were chosen by, and on fresh images."""
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+def lucky_winner(chosen_on: Floats, fresh: Floats) -> Figure:
+    """Draw accuracy (M,) of M settings on the set they were chosen by, and on fresh images."""
+    figure, axes = plt.subplots(figsize=(6, 4.2), layout="constrained")
     best = int(np.argmax(chosen_on))
-    axes.scatter(chosen_on, fresh, s=22, color=GREY, alpha=0.6, label="one model each")
+    axes.scatter(chosen_on, fresh, s=22, color=GREY, alpha=0.6, label="one setting each")
     axes.scatter(chosen_on[best], fresh[best], s=90, color=RED, zorder=3, label="the winner")
-    axes.axhline(chance, color="black", ls="--", lw=1)
-    axes.text(chosen_on.min(), chance, "chance", va="bottom")
     limits = (min(chosen_on.min(), fresh.min()) - 0.02, chosen_on.max() + 0.02)
-    axes.plot(limits, limits, color=GREY, lw=0.8)
+    axes.plot(limits, limits, color="black", lw=0.8, label="equal")
     axes.set(
         xlim=limits,
         ylim=limits,
         xlabel="accuracy on the test set used for choosing",
         ylabel="accuracy on fresh images",
-        title="The winner was lucky, not good",
+        title="The winner is worse than its number",
     )
     axes.legend(frameon=False, loc="upper left")
     return figure
@@ -115,5 +113,5 @@ def measured_ladder(scores: Mapping[str, tuple[int, int]], chance: float, title:
     axes.axvline(chance, color="black", ls="--", lw=1)
     axes.text(chance, len(scores) - 0.4, " chance", va="bottom")
     axes.set(yticks=range(len(scores)), yticklabels=list(scores), ylim=(len(scores) - 0.4, -0.6))
-    axes.set(xlim=(0, 1.05), xlabel="accuracy on test images (bar: 95 % interval)", title=title)
+    axes.set(xlim=(0, 1.12), xlabel="accuracy on test images (bar: 95 % interval)", title=title)
     return figure

@@ -1,0 +1,70 @@
+"""The checks of lesson 04 accept the lesson's solutions and refuse what students tend to write."""
+
+import numpy as np
+import pytest
+
+from minibag.checks import lesson04
+from tests.unit.checks.solutions import solution, stub
+
+EXERCISES = ("vote_table", "evidence_map", "misleading_word", "pyramid_histogram")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_of_the_notebook_passes(name):
+    getattr(lesson04, name)(solution(4, name)).require()
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_stub_of_the_notebook_does_not_pass(name):
+    verdict = getattr(lesson04, name)(stub(4, name))
+    assert not verdict.passed
+    assert "your turn" in verdict.message
+
+
+def shares(cell, n_words):
+    return np.bincount(cell.ravel(), minlength=n_words) / cell.size
+
+
+def quarters(words):
+    h, w = words.shape[0] // 2, words.shape[1] // 2
+    return words[:h, :w], words[:h, w:], words[h:, :w], words[h:, w:]
+
+
+def joined(cells, n_words):
+    return np.concatenate([shares(cell, n_words) for cell in cells])
+
+
+def swapped(words, n):
+    a, b, c, d = quarters(words)
+    return joined((words, a, c, b, d), n)
+
+
+WRONG = [
+    ("vote_table", lambda s, m: (m.coef_, m.intercept_), "scale"),
+    ("vote_table", lambda s, m: (m.coef_ * s.scale_, m.intercept_), "scale"),
+    ("vote_table", lambda s, m: (m.coef_ / s.scale_, m.intercept_), "mean"),
+    ("vote_table", lambda s, m: (m.coef_ / s.scale_, m.intercept_ + s.mean_ @ m.coef_.T), "mean"),
+    ("vote_table", lambda s, m: ((m.coef_ / s.scale_).T, m.intercept_), "shape"),
+    ("evidence_map", lambda m, w, b: w[:, m], "bias"),
+    ("evidence_map", lambda m, w, b: w[:, m] / m.size + b[:, None, None] / m.size, "sum"),
+    ("evidence_map", lambda m, w, b: w[:, m] + b[:, None, None] / m.size, "not the score"),
+    ("evidence_map", lambda m, w, b: w.T[m] + b, "shape"),
+    ("evidence_map", lambda m, w, b: w[:, m[::-1]] + b[:, None, None], "wrong word"),
+    ("misleading_word", lambda h, w, t, p: np.argmax(w[p] - w[t]), "in the image"),
+    ("misleading_word", lambda h, w, t, p: np.argmax(h * w[p]), "margin"),
+    ("misleading_word", lambda h, w, t, p: np.argmax(h * (w[t] - w[p])), "sign"),
+    ("misleading_word", lambda h, w, t, p: np.argmax(h), "margin"),
+    ("pyramid_histogram", lambda m, n: joined(quarters(m), n), "(30,)"),
+    ("pyramid_histogram", lambda m, n: m.size * joined((m, *quarters(m)), n), "sums to 1"),
+    ("pyramid_histogram", swapped, "swapped"),
+    ("pyramid_histogram", lambda m, n: joined((*quarters(m), m), n), "before"),
+    ("pyramid_histogram", lambda m, n: joined((m, *[m[:3, :3]] * 4), n), "quarter"),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "keyword"), WRONG)
+def test_a_wrong_answer_is_told_what_is_wrong(name, wrong, keyword):
+    verdict = getattr(lesson04, name)(wrong)
+    assert not verdict.passed
+    assert keyword in verdict.message
+    assert verdict.hints
