@@ -74,7 +74,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         classifier: Any = "linear_svm",
         random_state: Any = 0,
         *,
-        C: float = 1.0,
+        C: float = 0.3,
         n_jobs: int | None = None,
     ) -> None:
         self.features = features
@@ -115,7 +115,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         if not isinstance(self.classifier, str):
             return clone(self.classifier)
         heads = {
-            "linear_svm": LinearSVC(C=self.C, random_state=self.random_state),
+            "linear_svm": LinearSVC(C=self.C, dual=True, random_state=self.random_state),
             "logistic": LogisticRegression(C=self.C, max_iter=1000),
             "intersection": SVC(C=self.C, kernel=intersection),
         }

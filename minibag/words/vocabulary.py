@@ -78,35 +78,34 @@ class Vocabulary(TransformerMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray[np.int32]:
         """Return the index of the nearest word: (..., D) -> int32 (...)."""
-        rows = self._check(X)
+        rows, shape = self._check(X)
         half = (self.words_**2).sum(1) / 2  # argmin |x - w|^2 = argmax x.w - |w|^2 / 2
         words = np.empty(len(rows), np.int32)
         for i in range(0, len(rows), CHUNK):
             words[i : i + CHUNK] = (rows[i : i + CHUNK] @ self.words_.T - half).argmax(1)
-        return words.reshape(np.shape(X)[:-1])
+        return words.reshape(shape)
 
     def transform(self, X: ArrayLike) -> Floats:
         """Return the Euclidean distance to every word: (..., D) -> float32 (..., K)."""
-        rows = self._check(X)
+        rows, shape = self._check(X)
         squares = (rows**2).sum(1)[:, None] + (self.words_**2).sum(1) - 2 * rows @ self.words_.T
-        return np.sqrt(np.maximum(squares, 0)).reshape(*np.shape(X)[:-1], -1)
+        return np.sqrt(np.maximum(squares, 0)).reshape(*shape, -1)
 
-    def _check(self, X: ArrayLike) -> Floats:
+    def _check(self, X: ArrayLike) -> tuple[Floats, tuple[int, ...]]:
         check_is_fitted(self, "words_")
-        rows = as_rows(X)
-        if rows.shape[1] != self.words_.shape[1]:
+        X = check_array(X, dtype=np.float32, allow_nd=True)
+        if X.shape[-1] != self.words_.shape[1]:
             raise ValueError(
-                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting "
+                f"X has {X.shape[-1]} features, but {type(self).__name__} is expecting "
                 f"{self.words_.shape[1]} features as input"
             )
-        return rows
+        return X.reshape(-1, X.shape[-1]), X.shape[:-1]
 
 
 def as_rows(descriptors: ArrayLike) -> Floats:
     """Return descriptors (..., D) as finite float32 rows (n, D); ValueError if they are not."""
-    if np.ndim(descriptors) > 2:
-        descriptors = np.reshape(descriptors, (-1, np.shape(descriptors)[-1]))
-    return check_array(descriptors, dtype=np.float32)
+    descriptors = check_array(descriptors, dtype=np.float32, allow_nd=True)
+    return descriptors.reshape(-1, descriptors.shape[-1])
 
 
 def sample(rows: Floats, n: int, random_state: Any) -> Floats:

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from minibag.words import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def descriptors():
+    return np.random.default_rng(0).random((6, 5, 7, 16)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(descriptors):
+    return Vocabulary(20).fit(descriptors)
+
+
+EXCUSED = {
+    "check_transformer_preserve_dtypes": "float32 on purpose: half the memory, twice as fast"
+}
+
+
+@parametrize_with_checks([Vocabulary(2)], expected_failed_checks=lambda _: EXCUSED)
+def test_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+def test_words_are_those_of_scikit_learns_k_means(vocabulary, descriptors):
+    expected = vocabulary.kmeans_.predict(descriptors.reshape(-1, 16))
+    assert np.array_equal(vocabulary.predict(descriptors).ravel(), expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)), st.integers(0, 99))
+def test_predict_keeps_the_leading_axes_and_finds_the_nearest_word(vocabulary, shape, seed):
+    x = np.random.default_rng(seed).random((*shape, 16), np.float32)
+    words = vocabulary.predict(x)
+    assert words.shape == shape
+    distances = cdist(x.reshape(-1, 16), vocabulary.words_)
+    chosen = np.take_along_axis(distances, words.reshape(-1, 1), axis=1)[:, 0]
+    np.testing.assert_allclose(chosen, distances.min(1), atol=1e-6)
+
+
+def test_words_of_many_descriptors_do_not_depend_on_the_chunks(vocabulary):
+    x = np.random.default_rng(1).random((20_000, 16), np.float32)
+    assert np.mean(vocabulary.predict(x) == cdist(x, vocabulary.words_).argmin(1)) > 0.9999
+
+
+def test_transform_is_the_distance_to_every_word(vocabulary, descriptors):
+    expected = cdist(descriptors.reshape(-1, 16), vocabulary.words_).reshape(6, 5, 7, 20)
+    np.testing.assert_allclose(vocabulary.transform(descriptors), expected, atol=1e-5)
+
+
+def test_the_seed_decides(descriptors):
+    first, again, other = (Vocabulary(9, seed).fit(descriptors).words_ for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_words_learned_batch_by_batch_are_as_good(descriptors):
+    batches = Vocabulary(20)
+    for _ in range(10):
+        for batch in descriptors:
+            batches.partial_fit(batch)
+    whole = Vocabulary(20).fit(descriptors)
+    error = [v.transform(descriptors).min(-1).mean() for v in (batches, whole)]
+    assert error[0] < 1.05 * error[1]
+
+
+def test_max_descriptors_bounds_what_is_learned_from(descriptors):
+    with pytest.raises(ValueError, match="n_samples=5"):
+        Vocabulary(10, max_descriptors=5).fit(descriptors)
+
+
+def test_frequent_flat_patches_get_their_own_word(descriptors):
+    flat = np.zeros((60, 16), np.float32)
+    vocabulary = Vocabulary(8).fit(np.concatenate([flat, descriptors.reshape(-1, 16)]))
+    word = vocabulary.predict(flat[:1])
+    assert np.abs(vocabulary.words_[word]).max() < 0.01
+    assert word[0] not in vocabulary.predict(descriptors)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros((50, 17)), "17 features"),
+        (np.full((50, 16), np.nan), "NaN"),
+        (np.zeros((0, 16)), "0 sample"),
+    ],
+)
+def test_wrong_descriptors_are_refused(vocabulary, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        vocabulary.predict(wrong)
