@@ -5,6 +5,7 @@ from minibag.data.decode import UnreadableImageError
 from minibag.data.folder import image_folder, stream_folder
 from minibag.data.imagenette import imagenette
 from minibag.data.imageset import ImageSet
+from minibag.data.photos import photos
 
 __all__ = [
     "CritterSet",
@@ -13,5 +14,6 @@ __all__ = [
     "critters",
     "image_folder",
     "imagenette",
+    "photos",
     "stream_folder",
 ]

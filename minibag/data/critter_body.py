@@ -36,7 +36,7 @@ OUTLINES = np.array([
     [22.5, 20.0, 0.0, -0.25, 17.0, 12.0, 7.5, 4.0, 0.5],  # wide above, with hanging ears
 ], np.float32)
 # fmt: on
-ROOMY = np.array([24.5, 24.5, 0.85, 0.0], np.float32)
+ROOMY = np.array([26.0, 26.0, 1.0, 0.0], np.float32)
 BLUSH = np.array([0.5, 0.2, 0.25], np.float32)[:, None, None]
 
 
@@ -107,7 +107,7 @@ def draw_body(draws: Draws, canvas: Field, hue: Field, outline: Field, roomy: bo
 
 def _pose(draws: Draws, outline: Field, roomy: bool) -> Body:
     """Draw place, tilt and size."""
-    stray, lean = (2.0, 0.08) if roomy else (4.0, 0.12)
+    stray, lean = (1.5, 0.05) if roomy else (4.0, 0.12)
     cx, cy = (draws.uniform(32 - stray, 32 + stray, 1, 1) for _ in range(2))
     tilt = draws.uniform(-lean, lean, 1, 1)
     shape = np.broadcast_to(ROOMY, (len(cx), 4)) if roomy else outline[:, :4]

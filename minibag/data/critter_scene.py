@@ -54,7 +54,7 @@ def layout_slots(draws: Draws, labels: Ints) -> Slots:
     """Two eyes and two feathers at the corners of a square; twins in rows (0) or columns (1)."""
     kinds = TWINS[labels] ^ (draws.uniform(0, 1) < 0.5)[:, None]
     codes = np.array([list(PARTS).index(name) for name in ("eye", "feather")])
-    place = np.float32(0.66) * CORNERS + draws.uniform(-0.01, 0.01, 4, 2)
+    place = np.float32(0.69) * CORNERS + draws.uniform(-0.074, 0.074, 4, 2)
     return Slots(codes[kinds], np.ones(kinds.shape, bool), *np.moveaxis(place, 2, 0))
 
 
