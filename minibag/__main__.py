@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         return one.add_argument
 
     side, seed, part = (_Parser(add_help=False) for _ in range(3))
-    scaled = "side in pixels, after scaling and cropping [critters, photos: 64; others: 160]"
+    scaled = "side in pixels, for a model the one it learned on [critters, photos: 64; others: 160]"
     side.add_argument("--size", type=_between(16, 2048), help=scaled)
     seed.add_argument("--seed", type=_between(0, 2**32 - 1), default=0, help="[0]")
     part.add_argument("--split", help="train, val or test")

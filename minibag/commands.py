@@ -50,7 +50,8 @@ def train(args: argparse.Namespace) -> None:
     images = _read(args, "train")
     model = MODELS[args.model](args, images)
     model.save(args.out)
-    print(f"trained on {len(images)} images, saved {args.out}")
+    side = images.images.shape[1]
+    print(f"trained on {len(images)} images of {side} x {side} pixels, saved {args.out}")
     split, args.n = _held_out(args.data), None
     if split:
         print(_accuracy(*_predict(model, _read(args, split)), split))

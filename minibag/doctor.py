@@ -18,9 +18,10 @@ from pathlib import Path
 from minibag import machine
 
 MEMORY_NEEDED, DISK_NEEDED = 2e9, 1e9  # bytes: a lesson's budget; Imagenette at 160 px and models
-REINSTALL = "pip install -e . (in the repository's folder)"
+AFRESH = "make a fresh environment: make lab, or conda env create -f environment.yml"
 FETCH = "python data_scripts/get_imagenette.py (optional: critters and photos need no file)"
-COLOURS = {"OK": (32, "#1a7f37"), "FAIL": (31, "#b3261e"), "note": (33, "#8a6100")}
+ANSI = {"OK": 32, "FAIL": 31, "note": 33}
+CSS = {"OK": "#1a7f37", "FAIL": "#b3261e", "note": "#8a6100"}
 
 
 @dataclass(frozen=True)
@@ -47,28 +48,24 @@ class Report:
         return [finding.subject for finding in self.findings if finding.state == "FAIL"]
 
     def __repr__(self) -> str:
-        text = ""
-        for f in self.findings:
-            fix = f"\n{'':16}fix: {f.fix}" if f.fix else ""
-            text += f"{f.state:5}{f.subject:11}{f.detail}{fix}\n"
-        failed = ", ".join(self.failed())
-        return text + (f"To fix: {failed}." if failed else "Ready for the course.")
+        return self._text(str)
 
     def coloured(self) -> str:
         """Return the text for a terminal that shows colours."""
-        return self._dyed(str(self), [f"\033[{ansi}m{{}}\033[0m" for ansi, _ in COLOURS.values()])
+        return self._text(lambda state: f"\033[{ANSI[state]}m{state}\033[0m")
 
     def _repr_html_(self) -> str:
-        bold = [f'<b style="color:{css}">{{}}</b>' for _, css in COLOURS.values()]
-        text = self._dyed(html.escape(str(self)), bold)
+        text = self._text(lambda s: f'<b style="color:{CSS[s]}">{s}</b>', html.escape)
         return f"<pre style='white-space: pre-wrap'>{text}</pre>"
 
-    @staticmethod
-    def _dyed(text: str, frames: list[str]) -> str:
-        """Frame the word that each line begins with."""
-        for word, frame in zip(COLOURS, frames, strict=True):
-            text = f"\n{text}".replace(f"\n{word} ", f"\n{frame.format(word)} ")[1:]
-        return text
+    def _text(self, mark: Callable[[str], str], escape: Callable[[str], str] = str) -> str:
+        text = ""
+        for f in self.findings:
+            fix = f"\n{'':16}fix: {f.fix}" if f.fix else ""
+            text += mark(f.state) + " " * (5 - len(f.state))
+            text += escape(f"{f.subject:11}{f.detail}{fix}\n")
+        failed = ", ".join(self.failed())
+        return text + (f"To fix: {failed}." if failed else "Ready for the course.")
 
 
 def report() -> Report:
@@ -78,7 +75,7 @@ def report() -> Report:
 
 def diagnose() -> list[Finding]:
     """Run every check and return its findings, in the order in which to fix them."""
-    checks: list[Callable[[], Finding]] = [python, packages, kernel, widgets, threads, memory]
+    checks: list[Callable[[], Finding]] = [packages, kernel, widgets, threads, memory]
     return [_examine(check) for check in [*checks, disk, gpu, data, browser]]
 
 
@@ -87,29 +84,20 @@ def _examine(check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except ImportError as error:  # also metadata.PackageNotFoundError
-        return Finding(check.__name__, "FAIL", f"not installed or broken: {error}", REINSTALL)
+        return Finding(check.__name__, "FAIL", f"not installed or broken: {error}", AFRESH)
 
 
 def _judge(subject: str, good: bool, detail: str, fix: str, bad: str = "FAIL") -> Finding:
     return Finding(subject, "OK", detail) if good else Finding(subject, bad, detail, fix)
 
 
-def python(required: str | None = None) -> Finding:
-    """Check that this Python is in the range ``required`` (default: what minibag declares)."""
-    from packaging.specifiers import SpecifierSet
-
-    needed = SpecifierSet(required or metadata.metadata("minibag")["Requires-Python"])
-    version = sys.version.split()[0]
-    fix = f"make an environment with Python {needed} and use that, not {sys.executable}"
-    good = needed.contains(version, prereleases=True)
-    return _judge("python", good, f"{version} (needed {needed})", fix)
-
-
 def packages(requirements: Sequence[str] | None = None) -> Finding:
-    """Check that required packages are there, in range (default: what minibag declares)."""
-    wrong = _unmet(requirements or metadata.requires("minibag") or [])
-    detail = "; ".join(wrong) or f"minibag {metadata.version('minibag')}, all in their ranges"
-    return _judge("packages", not wrong, detail, REINSTALL)
+    """Check that Python and the packages are in their ranges (default: what minibag declares)."""
+    own = metadata.metadata("minibag")
+    needed = [f"Python{own['Requires-Python']}", *own.get_all("Requires-Dist", [])]
+    wrong = _unmet(requirements or needed)
+    good = f"Python {_version('Python')}, minibag {own['Version']}, all packages in their ranges"
+    return _judge("packages", not wrong, "; ".join(wrong) or good, AFRESH)
 
 
 def _unmet(requirements: Sequence[str]) -> list[str]:
@@ -118,12 +106,19 @@ def _unmet(requirements: Sequence[str]) -> list[str]:
 
     wrong = []
     for needed in map(Requirement, requirements):
-        found = [d.version for d in metadata.distributions(name=needed.name)][:1]
+        found = _version(needed.name)
         if needed.marker and not needed.marker.evaluate({"extra": ""}):
             continue
-        if not found or not needed.specifier.contains(found[0], prereleases=True):
-            wrong.append(f"{needed.name} {needed.specifier} needed, {(found or ['none'])[0]} found")
+        if not found or not needed.specifier.contains(found, prereleases=True):
+            wrong.append(f"{needed.name} {needed.specifier} needed, {found or 'none'} found")
     return wrong
+
+
+def _version(package: str) -> str:
+    """Return the version of an installed package or of Python, "" if it is not there."""
+    if package == "Python":
+        return sys.version.split()[0]
+    return next((d.version for d in metadata.distributions(name=package)), "")
 
 
 def kernel(name: str = "python3") -> Finding:
@@ -160,7 +155,7 @@ def widgets(requirements: Sequence[str] | None = None) -> Finding:
     front = "@jupyter-widgets/jupyterlab-manager"
     if not any(Path(folder, front).is_dir() for folder in jupyter_path("labextensions")):
         wrong.append(f"JupyterLab does not find {front}")
-    detail = "; ".join(wrong) or f"ipywidgets {metadata.version('ipywidgets')}, front end matches"
+    detail = "; ".join(wrong) or f"ipywidgets {_version('ipywidgets')}, front end matches"
     fix = "pip install --force-reinstall ipywidgets jupyterlab_widgets"
     return _judge("widgets", not wrong, detail, fix)
 

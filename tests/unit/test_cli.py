@@ -108,7 +108,7 @@ def test_the_help_offers_the_encodings_that_there_are(here, tmp_path):
 
 def test_training_on_critters_learns_and_says_how_well(home):
     said = (home / "train.txt").read_text()
-    assert "trained on 200 images, saved bow.model" in said
+    assert "trained on 200 images of 64 x 64 pixels, saved bow.model" in said
     assert "test accuracy" in said
     assert accuracy(said)[0] > 50  # chance is 12.5
 
