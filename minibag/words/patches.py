@@ -75,13 +75,14 @@ class PatchDescriptor(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _sizes(self) -> list[int]:
-        sizes = np.atleast_1d(self.patch_size).tolist()
-        if self.step < 1 or min(sizes) < 4 or len({size % 2 for size in sizes}) > 1:
+        sizes = np.atleast_1d(self.patch_size)
+        whole = sizes.dtype.kind in "iu" and len(sizes) > 0
+        if not whole or self.step < 1 or sizes.min() < 4 or len({*(sizes % 2)}) > 1:
             raise ValueError(
-                f"{type(self).__name__} needs step >= 1 and patch sizes >= 4, all even or all odd "
-                f"(to share centres), got step={self.step}, patch_size={self.patch_size}"
+                f"{type(self).__name__} needs step >= 1 and whole patch sizes >= 4, all even or "
+                f"all odd (to share centres), got step={self.step}, patch_size={self.patch_size}"
             )
-        return sizes
+        return sizes.tolist()
 
 
 def pooling_matrix(centres: NDArray[np.floating], size: int, n_pixels: int) -> csr_array:

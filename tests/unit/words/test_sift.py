@@ -218,7 +218,15 @@ def test_wrong_images_are_refused_with_a_reason(images, words):
 
 
 @pytest.mark.parametrize(
-    "options", [{"step": 0}, {"patch_size": 3}, {"patch_size": (8, 11)}, {"color": "hsv"}]
+    "options",
+    [
+        {"step": 0},
+        {"patch_size": 3},
+        {"patch_size": (8, 11)},
+        {"patch_size": 8.5},
+        {"patch_size": ()},
+        {"color": "hsv"},
+    ],
 )
 def test_wrong_options_are_refused_when_used(options):
     with pytest.raises(ValueError, match=r"DenseSIFT needs|color is one of"):

@@ -1,0 +1,90 @@
+"""Time and memory of the whole word pipeline: decode, describe, learn words, encode, fit.
+
+    python -m benchmarks.words_speed [--limit 100]
+
+A histogram of 400 words with a linear SVM, on all training photographs of Imagenette at 160 px.
+Peak memory is that of all processes together, sampled twice a second (memory they share counts
+once for each of them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+import minibag as mb
+from benchmarks import record
+from minibag.stats import wilson_interval
+
+JOBS = 2
+
+
+def resident_gib() -> float:
+    """Return the resident memory of this process and its children in GiB."""
+    me = psutil.Process()
+    total = 0
+    for process in (me, *me.children(recursive=True)):
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:  # it ended while we were counting
+            continue
+    return total / 2**30
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[float]]:
+    """Yield a list whose maximum, at the end, is the peak memory in GiB."""
+    seen, done = [resident_gib()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            seen.append(resident_gib())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+
+
+def main() -> None:
+    """Run the pipeline once, print time, memory and accuracy, and write the result."""
+    parser = argparse.ArgumentParser(description="Time and memory of the word pipeline")
+    parser.add_argument("--limit", type=int, help="photographs per class, to try it out")
+    limit = parser.parse_args().limit
+    model = mb.BagOfVisualWords(n_words=400, n_jobs=JOBS, random_state=0)
+    with peak_memory() as seen:
+        start = time.perf_counter()
+        train = mb.imagenette("train", size=160, limit=limit, n_jobs=JOBS)
+        decoded = time.perf_counter()
+        model.fit(train)
+        fitted = time.perf_counter()
+    val = mb.imagenette("val", size=160, limit=limit, n_jobs=JOBS)
+    right = int((model.predict(val) == val.labels).sum())
+    low, high = wilson_interval(right, len(val))
+    result = {
+        "train": len(train),
+        "jobs": JOBS,
+        "decode_seconds": decoded - start,
+        "fit_seconds": fitted - decoded,
+        "total_minutes": (fitted - start) / 60,
+        "peak_gib": max(seen),
+        "accuracy": right / len(val),
+        "interval": (low, high),
+    }
+    print(f"{len(train)} photographs, {JOBS} processes")
+    print(f"decode {decoded - start:6.1f} s, SIFT + words + encode + fit {fitted - decoded:6.1f} s")
+    print(f"total {result['total_minutes']:.1f} min, peak {max(seen):.2f} GiB with children")
+    print(f"accuracy {right / len(val):.1%}, 95 % interval {low:.1%} .. {high:.1%}")
+    print("written to", record.write("words_speed", result))
+
+
+if __name__ == "__main__":
+    main()
