@@ -62,23 +62,22 @@ def explanation(
     evidence : (H, W)
         Evidence for ``target`` at every pixel (`PatchGrid.paint`).
     target : str
-        Class whose evidence is shown.
-    scores : mapping from class name to score
-        Logits; ``target`` must be among them.
+        Class whose evidence is shown; one of ``scores``.
+    scores : mapping from class name to logit
     top : int
-        How many classes are drawn, best first; the target is drawn in any case.
+        How many classes are drawn, best first; the target in any case.
     """
     fig, (left, middle, bars) = plt.subplots(
         1, 3, figsize=(10, 3.4), width_ratios=[1, 1.2, 1], layout="constrained"
     )
     left.imshow(image)
     left.set_title("image")
-    left.axis("off")
     bound = float(np.abs(evidence).max()) or 1.0
     middle.imshow(image.mean(-1), cmap="gray", vmin=-400, vmax=255)  # pale, so that evidence shows
     drawn = middle.imshow(evidence, cmap=FOR_AGAINST, vmin=-bound, vmax=bound, alpha=0.7)
-    middle.axis("off")
     middle.set_title(f"evidence for {target}")
+    for ax in (left, middle):
+        ax.axis("off")
     bar = fig.colorbar(drawn, ax=middle, ticks=[-bound, 0, bound], shrink=0.8)
     bar.ax.set_yticklabels(["against", "0", "for"])
     ranked = sorted(scores, key=lambda name: -scores[name])
