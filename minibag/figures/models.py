@@ -78,8 +78,7 @@ def explanation(
     middle.set_title(f"evidence for {target}")
     for ax in (left, middle):
         ax.axis("off")
-    bar = fig.colorbar(drawn, ax=middle, ticks=[-bound, 0, bound], shrink=0.8)
-    bar.ax.set_yticklabels(["against", "0", "for"])
+    fig.colorbar(drawn, ax=middle, label="for (+), against (-)", shrink=0.8)
     ranked = sorted(scores, key=lambda name: -scores[name])
     shown = ranked[:top] if target in ranked[:top] else [*ranked[: top - 1], target]
     colours = ["#b2182b" if name == target else "#767676" for name in shown]
