@@ -36,7 +36,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None):
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """After the last cell of a lesson: was it within its budget?"""
+    """Hold a lesson to its budget after its last cell."""
     if not is_cell(item) or (is_cell(nextitem) and nextitem.path == item.path):
         return
     entry = item.config.stash[LEDGER][item.path]

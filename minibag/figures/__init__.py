@@ -1,4 +1,4 @@
-"""Pure figure functions: data in, matplotlib Figure out. ``show`` displays one with its alt text."""
+"""Pure figure functions: data in, matplotlib Figure out; ``show`` displays one with alt text."""
 
 from minibag.figures.base import show
 

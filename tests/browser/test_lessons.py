@@ -1,4 +1,4 @@
-"""Lessons run through in the JupyterLab that the README's command starts, and their widgets answer."""
+"""Lessons run through in the JupyterLab that `make lab` starts, and their widgets answer."""
 
 import pytest
 
@@ -10,7 +10,8 @@ def test_lesson_runs_and_its_widget_answers_the_keyboard(lab: Lab, lesson: str):
     lab.open(lesson)
     assert errors(lab.run_all()) == []
     area = lab.widget("minibag-widget")
-    image, slider, words = area.locator("img"), area.get_by_role("slider"), area.get_by_role("status")
+    image, slider = area.locator("img"), area.get_by_role("slider")
+    words = area.get_by_role("status")
     first, said = fingerprint(image), words.inner_text()
     slider.first.focus()
     lab.page.keyboard.press("ArrowRight")

@@ -8,7 +8,6 @@ removed, the kernel metadata is the plain ``python3``, and time and peak memory 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -48,7 +47,7 @@ def store(path: Path) -> None:
     _, notebook = nbformat.validator.normalize(clean(notebook))
     partial = path.with_suffix(".tmp")
     nbformat.write(notebook, partial)
-    os.replace(partial, path)
+    partial.replace(path)
     print(
         f"{path.name}: {seconds:.0f} s, peak {watch.peak / 2**20:.0f} MB, "
         f"{path.stat().st_size / 1024:.0f} KB stored"
