@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from skimage.util import montage
 
 from minibag.figures.base import FOR_AGAINST
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.floating]
+PAIR = ("#0b6e8a", "#e08214")
 
 
 def gallery(
@@ -42,9 +44,10 @@ def gallery(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     side = min(9.5 / columns, 3.2)
+    height = side * max(np.shape(image)[0] / np.shape(image)[1] for image in images)
     fig, axes = plt.subplots(
         rows, columns, squeeze=False, layout="constrained",
-        figsize=(max(side * columns, 4), rows * (side + 0.3) + 0.4),
+        figsize=(max(side * columns, 4), rows * (height + 0.3) + 0.4),
     )  # fmt: skip
     for ax in axes.flat:
         ax.axis("off")
@@ -89,27 +92,70 @@ def evidence_on_images(
     title : str
     """
     n = len(images)
-    fig, axes = plt.subplots(
-        2, n, squeeze=False, figsize=(max(1.9 * n, 4), 4.4), layout="constrained"
-    )
-    bound = max(float(np.abs(m).max()) for m in maps) or 1.0
+    fig, axes = plt.subplots(2, n, squeeze=False, figsize=(1.8 * n + 1, 4.2), layout="constrained")
+    # One patch may shout: the strongest half percent shares the darkest colour.
+    bound = float(np.quantile(np.abs(np.stack(maps)), 0.995)) or 1.0
+    scale = ScalarMappable(Normalize(-bound, bound), FOR_AGAINST)
     for column, (image, evidence, name) in enumerate(zip(images, maps, titles, strict=True)):
         top, below = axes[:, column]
         top.imshow(image, interpolation="nearest")
         top.set_title(name, fontsize=10)
-        drawn = overlay(below, image, evidence, bound)
+        below.imshow(image.mean(-1), cmap="gray", vmin=-300, vmax=255, interpolation="nearest")
+        strength = np.clip(1.3 * np.abs(evidence) / bound, 0, 0.9)
+        below.imshow(scale.to_rgba(evidence), alpha=strength, interpolation="nearest")
         top.axis("off")
-    bar = fig.colorbar(drawn, ax=axes[1], shrink=0.9, ticks=[-bound, 0, bound])
+        below.axis("off")
+    bar = fig.colorbar(scale, ax=axes, shrink=0.5, anchor=(0, 0), ticks=[-bound, 0, bound])
     bar.ax.set_yticklabels(["against", "0", "for"], fontsize=9)
     fig.suptitle(title, fontsize=12)
     return fig
 
 
-def overlay(ax: Axes, image: Image, evidence: Floats, bound: float) -> AxesImage:
-    """Draw evidence (H, W) over a pale grey copy of the image; return it for a colour bar."""
-    ax.imshow(image.mean(-1), cmap="gray", vmin=-400, vmax=255, interpolation="nearest")
-    ax.axis("off")
-    return ax.imshow(evidence, cmap=FOR_AGAINST, vmin=-bound, vmax=bound, alpha=0.7)
+def wall(rows: Mapping[str, Floats], title: str) -> Figure:
+    """Return patches as a wall: one labelled row for each name.
+
+    Parameters
+    ----------
+    rows : dict of (n, q, q) arrays
+        Grey patches by name, the same number in each row; each is stretched to full contrast.
+    title : str
+    """
+    patches = np.stack(list(rows.values()))
+    q, shape = patches.shape[-1], patches.shape[:2]
+    strongest = np.abs(patches).max((2, 3), keepdims=True)
+    sheet = montage(
+        (patches / np.maximum(strongest, 1e-9)).reshape(-1, q, q),
+        fill=1.0, grid_shape=shape, padding_width=1,
+    )  # fmt: skip
+    fig, ax = plt.subplots(figsize=(7.5, 0.45 * shape[0] + 0.8), layout="constrained")
+    ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+    ax.set_yticks((q + 1) * (np.arange(shape[0]) + 0.5), list(rows), fontsize=10)
+    ax.set_xticks([])
+    ax.spines[:].set_visible(False)
+    ax.set_title(title, fontsize=12)
+    return fig
+
+
+def two_bags(above: Floats, below: Floats, names: tuple[str, str], title: str) -> Figure:
+    """Return two histograms of words, the second one hanging below the first.
+
+    Parameters
+    ----------
+    above, below : (n_words,)
+        Shares in 0..1, shown in percent.
+    names : (str, str)
+        Whose bags they are.
+    title : str
+    """
+    fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    for bag, sign, name, colour in zip((above, below), (1, -1), names, PAIR, strict=True):
+        ax.bar(range(len(bag)), sign * 100 * bag, width=0.9, color=colour, label=name)
+    ax.axhline(0, color="black", lw=0.8)
+    ax.yaxis.set_major_formatter(lambda percent, _: f"{abs(percent):g}")
+    ax.set(xlabel="word", ylabel="share of the patches (%)", xlim=(-1, len(above)))
+    ax.set_title(title, fontsize=12)
+    ax.legend(fontsize=10)
+    return fig
 
 
 def peek(image: Image, top: int, left: int, q: int, whole: bool) -> Figure:

@@ -1,0 +1,31 @@
+"""The check of lesson 00 takes the notebook's solution and explains wrong answers."""
+
+import pytest
+
+from minibag.checks import lesson00
+from tests.unit.checks.solutions import solution, stub
+
+
+def test_the_solution_of_the_notebook_passes():
+    lesson00.chance(solution(0, "chance")).require()
+
+
+def test_the_stub_is_told_that_it_is_their_turn():
+    assert "your turn" in lesson00.chance(stub(0, "chance")).message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (lambda n: 1 / n, "Percent"),
+        (lambda n: 100 - 100 / n, "wrong"),
+        (lambda n: 100 // n, "Do not round"),
+        (lambda n: 12.5, "one in 4"),
+        (lambda n: print(end=""), "return"),
+        (lambda n: f"{100 / n} %", "not a number"),
+    ],
+)
+def test_wrong_answers_are_explained(wrong, word):
+    verdict = lesson00.chance(wrong)
+    assert not verdict.passed
+    assert word in verdict.message
