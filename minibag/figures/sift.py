@@ -81,8 +81,8 @@ def key_points(image: Floats, positions: Floats, sigmas: Floats, title: str) -> 
 
     Positions are (row, column); sigmas (n,) are the blurs at which they were found, in pixels.
     """
-    fig, ax = plt.subplots(figsize=(5.2, 3.7), layout="constrained")
-    _photograph(ax, image)
+    fig, ax = plt.subplots(figsize=(4.8, 3.5), layout="constrained")
+    _photograph(ax, image, greys=12)
     for (row, column), sigma in zip(positions, sigmas, strict=True):
         ax.add_patch(plt.Circle((column, row), 2 * sigma, fill=False, ec=ORANGE, lw=1))
     ax.set_title(title, fontsize=12)
@@ -90,23 +90,27 @@ def key_points(image: Floats, positions: Floats, sigmas: Floats, title: str) -> 
 
 
 def matches(views: Sequence[Floats], ends: Sequence[Floats], good: NDArray, title: str) -> Figure:
-    """Return two grey views side by side and a line for every match, dashed where not ``good``.
+    """Return two grey views side by side, with lines for all bad matches and each third good one.
 
-    ``ends`` holds the matched places (n, 2) as (row, column) in each view; ``good`` is (n,) bool.
+    ``ends`` holds the matched places (n, 2) as (row, column) in each view; ``good`` is (n,) bool,
+    and bad matches are dashed.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 2.9), layout="constrained")
-    _photograph(ax, np.hstack(list(views)))
+    fig, ax = plt.subplots(figsize=(7.2, 2.5), layout="constrained")
+    _photograph(ax, np.hstack(list(views)), greys=9)
     ax.set_title(title, fontsize=12)
-    for start, end, fine in zip(*ends, good, strict=True):
-        colour, line = ("#56b4e9", "-") if fine else (YELLOW, "--")
-        x = start[1], end[1] + views[0].shape[1]
-        ax.plot(x, (start[0], end[0]), line, color=colour, lw=1 if fine else 1.5, antialiased=False)
+    drawn = np.concatenate([np.flatnonzero(good)[::3], np.flatnonzero(~good)])
+    for k in drawn:
+        colour, line = ("#56b4e9", "-") if good[k] else (YELLOW, "--")
+        columns = ends[0][k, 1], ends[1][k, 1] + views[0].shape[1]
+        rows = ends[0][k, 0], ends[1][k, 0]
+        ax.plot(columns, rows, line, color=colour, lw=0.9 if good[k] else 1.4)
     return fig
 
 
-def _photograph(ax: Axes, grey: Floats) -> None:
-    """Draw (H, W) in 8 greys without smoothing: a background, and small in a stored notebook."""
-    ax.imshow(np.round(grey * 7), cmap="gray", vmin=0, vmax=7, interpolation="nearest")
+def _photograph(ax: Axes, grey: Floats, greys: int) -> None:
+    """Draw (H, W) in few greys, without smoothing: so it stays small in a stored notebook."""
+    levels = np.round(grey * (greys - 1))
+    ax.imshow(levels, cmap="gray", vmin=0, vmax=greys - 1, interpolation="nearest")
     ax.set(xticks=[], yticks=[], xlim=(-0.5, grey.shape[1] - 0.5), ylim=(grey.shape[0] - 0.5, -0.5))
 
 
