@@ -53,12 +53,12 @@ def bag(encoder: Any, features: Any = None) -> mb.BagEncoder:
 
 def best() -> FeatureUnion:
     """Return Fisher vectors of shape (RootSIFT) and of local colour, side by side."""
-    shape = mb.DenseSIFT(patch_size=SIZES, root=True)
-    colour = mb.LocalColor(patch_size=SIZES)
+    shape = mb.DenseSIFT(step=6, patch_size=SIZES, root=True)
+    colour = mb.LocalColor(step=6, patch_size=SIZES)
     return FeatureUnion(
         [
-            ("shape", bag(mb.FisherEncoder(128), shape)),
-            ("colour", bag(mb.FisherEncoder(128), colour)),
+            ("shape", bag(mb.FisherEncoder(64), shape)),
+            ("colour", bag(mb.FisherEncoder(64), colour)),
         ]
     )
 
@@ -83,7 +83,7 @@ def rungs() -> list[tuple[Any, dict[str, Any]]]:
         (bag(mb.PyramidEncoder(400)), {"pyramid 400, linear": counts}),
         (bag(mb.VLADEncoder(64), root), {"VLAD 64, linear": linear}),
         (bag(mb.FisherEncoder(64), root), {"Fisher 64, linear": linear}),
-        (best(), {"best: Fisher 128 of shape + colour": ridge}),
+        (best(), {"best: Fisher 64 of shape + colour": ridge}),
     ]
 
 

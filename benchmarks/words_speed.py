@@ -24,26 +24,27 @@ from minibag.stats import wilson_interval
 JOBS = 2
 
 
-def resident_gib() -> float:
-    """Return the resident memory of this process and its children in GiB."""
+def usage() -> tuple[float, float]:
+    """Return resident memory in GiB and CPU seconds used, of this process and its children."""
     me = psutil.Process()
-    total = 0
+    memory = seconds = 0.0
     for process in (me, *me.children(recursive=True)):
         try:
-            total += process.memory_info().rss
+            memory += process.memory_info().rss / 2**30
+            seconds += sum(process.cpu_times()[:2])
         except psutil.NoSuchProcess:  # it ended while we were counting
             continue
-    return total / 2**30
+    return memory, seconds
 
 
 @contextmanager
-def peak_memory() -> Iterator[list[float]]:
-    """Yield a list whose maximum, at the end, is the peak memory in GiB."""
-    seen, done = [resident_gib()], threading.Event()
+def watched() -> Iterator[list[tuple[float, float]]]:
+    """Yield a list that fills with samples of `usage`, the last one taken at the end."""
+    seen, done = [usage()], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.5):
-            seen.append(resident_gib())
+            seen.append(usage())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -52,6 +53,7 @@ def peak_memory() -> Iterator[list[float]]:
     finally:
         done.set()
         watcher.join()
+        seen.append(usage())
 
 
 def main() -> None:
@@ -60,7 +62,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="photographs per class, to try it out")
     limit = parser.parse_args().limit
     model = mb.BagOfVisualWords(n_words=400, n_jobs=JOBS, random_state=0)
-    with peak_memory() as seen:
+    with watched() as seen:
         start = time.perf_counter()
         train = mb.imagenette("train", size=160, limit=limit, n_jobs=JOBS)
         decoded = time.perf_counter()
@@ -69,19 +71,22 @@ def main() -> None:
     val = mb.imagenette("val", size=160, limit=limit, n_jobs=JOBS)
     right = int((model.predict(val) == val.labels).sum())
     low, high = wilson_interval(right, len(val))
+    peak, cpu = max(memory for memory, _ in seen), seen[-1][1] - seen[0][1]
     result = {
         "train": len(train),
         "jobs": JOBS,
         "decode_seconds": decoded - start,
         "fit_seconds": fitted - decoded,
         "total_minutes": (fitted - start) / 60,
-        "peak_gib": max(seen),
+        "cpu_minutes": cpu / 60,
+        "peak_gib": peak,
         "accuracy": right / len(val),
         "interval": (low, high),
     }
     print(f"{len(train)} photographs, {JOBS} processes")
     print(f"decode {decoded - start:6.1f} s, SIFT + words + encode + fit {fitted - decoded:6.1f} s")
-    print(f"total {result['total_minutes']:.1f} min, peak {max(seen):.2f} GiB with children")
+    print(f"total {result['total_minutes']:.1f} min, of CPU {cpu / 60:.1f} min")
+    print(f"peak memory {peak:.2f} GiB, children included")
     print(f"accuracy {right / len(val):.1%}, 95 % interval {low:.1%} .. {high:.1%}")
     print("written to", record.write("words_speed", result))
 

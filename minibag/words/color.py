@@ -35,6 +35,8 @@ class LocalColor(PatchDescriptor):
         self.step = step
         self.patch_size = patch_size
 
+    _n_entries = 6 * N_BINS**2
+
     def _checked(self, images: NDArray[Any]) -> NDArray[Any]:
         if images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8:
             return images

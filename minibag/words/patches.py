@@ -55,12 +55,17 @@ class PatchDescriptor(TransformerMixin, BaseEstimator):
         sides = images.shape[1:3]
         grid, sizes = self.grid(sides), self._sizes()
         pools = [list(map(pooling_matrix, grid.centres(), (s, s), sides)) for s in sizes]
-        found = np.stack([self._describe(image, pools) for image in images])
+        found = np.empty((len(images), *grid.shape, len(sizes), self._n_entries), np.float32)
+        for image, descriptors in zip(images, found, strict=True):
+            maps = self._maps(image)
+            for i, (rows, cols) in enumerate(pools):
+                descriptors[:, :, i] = self._finish(pool(maps, rows, cols))
         return found[:, :, :, 0] if np.ndim(self.patch_size) == 0 else found
 
-    def _describe(self, image: NDArray[Any], pools: list[list[csr_array]]) -> Floats:
-        maps = self._maps(image)
-        return np.stack([self._finish(pool(maps, *matrices)) for matrices in pools], axis=2)
+    @property
+    def _n_entries(self) -> int:
+        """Length D of a descriptor."""
+        raise NotImplementedError
 
     def _checked(self, images: NDArray[Any]) -> NDArray[Any]:
         """Return the images as ``_maps`` wants them, or raise ValueError."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibag.words.patches import Floats, PatchDescriptor
+from minibag.words.patches import N_BINS, Floats, PatchDescriptor
 
 N_ORIENTATIONS = 8
 CLIP = 0.2  # no entry may be larger: one strong edge must not outshout the rest of the patch
@@ -76,6 +76,10 @@ class DenseSIFT(PatchDescriptor):
         self.color = color
         self.root = root
         self.min_contrast = min_contrast
+
+    @property
+    def _n_entries(self) -> int:
+        return len(CHANNELS[self.color]) * N_BINS**2 * N_ORIENTATIONS
 
     def _checked(self, images: NDArray[Any]) -> NDArray[Any]:
         if self.color not in CHANNELS:
