@@ -53,6 +53,8 @@ def photos(split: str, size: int = 64, per_class: int = 60, seed: int = 0) -> Im
     ------
     ValueError
         If the split is unknown or a number is not positive.
+    FileNotFoundError
+        If a package or a photograph in it is missing.
     """
     if split not in ("train", "test"):
         raise ValueError(f"photos have the splits 'train' and 'test', got {split!r}")
@@ -83,7 +85,8 @@ def _photograph(path: str) -> Image.Image:
     """Read a photograph out of an installed package."""
     package, inside = path.split("/", 1)
     spec = find_spec(package)  # finds the folder without importing the package
-    assert spec is not None and spec.origin is not None, f"{package} is not installed"
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(f"{package} is not installed, and photos() reads its photographs")
     with Image.open(Path(spec.origin).parent / inside) as image:
         scale = SHORT_SIDE / min(image.size)
         shape = (round(image.width * scale), round(image.height * scale))
