@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,26 +32,26 @@ def _refuse(*cases: tuple[bool | np.bool_, str]) -> None:
 
 
 @check(
-    "In units of bins the angle is np.arctan2(up, right) / (2 * np.pi) * 8.",
+    "In units of bins the angle is np.arctan2(dy, dx) / (2 * np.pi) * 8.",
     "An angle of 1.25 bins gives 0.75 of the magnitude to bin 1 and 0.25 to bin 2.",
     "The bin above the last one is bin 0 again: take everything modulo 8.",
 )
 def orientation_histogram(student: Callable[[Floats, Floats], Floats]) -> str:
-    """Check a function (right (H, W), up (H, W)) -> (8,) histogram with soft assignment."""
-    right, up = np.random.default_rng(2).normal(size=(2, 9, 7))
-    turns, size = np.arctan2(up, right) / (2 * np.pi) * 8 % 8, np.hypot(right, up)
+    """Check a function (dx (H, W), dy (H, W)) -> (8,) histogram with soft assignment."""
+    dx, dy = np.random.default_rng(2).normal(size=(2, 9, 7))
+    turns, size = np.arctan2(dy, dx) / (2 * np.pi) * 8 % 8, np.hypot(dx, dy)
     low, part = np.floor(turns).astype(int), turns % 1
     below = np.bincount(low.ravel(), ((1 - part) * size).ravel(), 8)
     above = np.bincount(low.ravel(), (part * size).ravel(), 8)
     truth, hard = below + np.roll(above, 1), np.round(turns).astype(int) % 8
-    answer = np.asarray(student(right, up), float)
+    answer = np.asarray(student(dx, dy), float)
     _refuse((answer.shape != (8,), f"eight bins make shape (8,), yours is {answer.shape}."))
     flipped = truth[-np.arange(8) % 8]
     _refuse(
         (np.allclose(answer, np.bincount(hard.ravel(), size.ravel(), 8)), "each gradient went to "
          "one bin; share it between its two nearest."),
         (np.allclose(answer, below + above), "the neighbour bin's share stayed in the lower bin."),
-        (np.allclose(answer, flipped), "your angles go clockwise: 'up' is the first argument of "
+        (np.allclose(answer, flipped), "your angles go clockwise: dy is the first argument of "
          "arctan2, with its sign kept."),
         (np.isclose(answer.sum(), size.size), "you counted pixels; weight each by its magnitude."),
         (not np.isclose(answer.sum(), size.sum()), f"the bins should sum to all magnitudes, "
@@ -135,6 +136,7 @@ def predict_changes(student: Callable[[], Mapping[str, str]]) -> str:
     return "all six, measured on 80 patches of a photograph."
 
 
+@cache
 def _similarities() -> dict[str, float]:
     """Return the median cosine similarity of 80 patches to themselves after each change."""
     grey = data.astronaut().mean(-1) / 255
