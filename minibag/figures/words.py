@@ -233,7 +233,7 @@ def explore_word(
     i, j = np.nonzero(fires)
     here.scatter(columns[j], rows[i], s=16, c=ORANGE, edgecolors="white", linewidths=0.6)
     here.set(xticks=[], yticks=[], title=f"Word {word} fires in {len(i)} cells")
-    _draw_wall(figure.add_axes((0.45, 0.62, 0.54, 0.26)), wall, [word], [""])
+    _draw_wall(figure.add_axes((0.45, 0.66, 0.54, 0.2)), wall, [word], [""])
     bars = figure.add_axes((0.52, 0.14, 0.46, 0.38))
     counts = np.bincount(word_maps[image].ravel(), minlength=len(wall.mean))
     bars.vlines(np.arange(len(counts)), 0, counts, color=BLUE, linewidth=1)
@@ -242,5 +242,5 @@ def explore_word(
     bars.set(xlim=(-2, len(counts) + 1), ylim=(0, 1.2 * counts.max()), xlabel="word")
     bars.set_ylabel("cells of this image")
     bars.spines[["top", "right"]].set_visible(False)
-    figure.text(0.45, 0.95, word_use(word_maps, image, word), fontsize=10)
+    figure.text(0.45, 0.9, word_use(word_maps, image, word), fontsize=10)
     return figure
