@@ -50,12 +50,15 @@ class Redrawn(widgets.VBox):
     ) -> None:
         super().__init__()
         self.draw, self.controls = draw, dict(controls)
-        self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
+        # At its own size: a VBox would stretch it over the whole window.
+        layout = {"max_width": "100%", "align_self": "flex-start"}
+        self.picture = widgets.Image(format="png", layout=layout)
         self.text = widgets.HTML()
         for name, control in self.controls.items():
             if not control.description:
                 raise ValueError(f"control {name!r} needs a description, its visible label")
             control.style.description_width = "initial"
+            control.layout.width, control.layout.max_width = "34em", "100%"
             control.observe(self._on_change, names="value")
         self.children = (*self.controls.values(), self.picture, self.text)
         self._redraw()
