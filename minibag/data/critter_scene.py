@@ -61,20 +61,10 @@ def layout_slots(draws: Draws, labels: Ints) -> Slots:
 def draw_scene(
     draws: Draws, size: int, slots: Slots, outlines: Ints, fingers: Mask, *, roomy: bool
 ) -> tuple[Bytes, Mask, Mask]:
-    """Paint a batch.
+    """Paint a batch: images (B, size, size, 3), masks of own parts, masks of distractors.
 
-    Parameters
-    ----------
-    draws : random numbers of B images
-    size : side in pixels
-    slots : the parts
-    outlines : rows of OUTLINES (B,); -1 draws one at random
-    fingers : which images get the distractor (B,)
-    roomy : large, squarish bodies on which the corners are far apart
-
-    Returns
-    -------
-    images uint8 (B, size, size, 3), masks of own parts and of distractors, bool (B, size, size)
+    ``outlines`` (B,) are rows of OUTLINES, -1 draws one at random; ``fingers`` (B,) says who gets
+    the distractor; ``roomy`` bodies are large and square, so that their corners are far apart.
     """
     free = np.floor(draws.uniform(0, len(OUTLINES))).astype(int)
     hue = draws.uniform(0, 1)

@@ -27,13 +27,10 @@ class CritterSet(ImageSet):
 
     Parameters
     ----------
-    images, labels, classes, masks
-        As in `ImageSet`; masks are True on the parts of the image's own class.
-    outlines : int64 array (N,)
-        Label of the class whose typical outline the critter has (``texture_conflict``); -1 where
-        outlines say nothing.
-    distractors : bool array (N, H, W)
-        True on the planted distractor (``shortcut``).
+    images, labels, classes, masks : as in `ImageSet`
+    outlines : int64 array (N,), class whose typical outline the critter has (``texture_conflict``);
+        -1 where outlines say nothing
+    distractors : bool array (N, H, W), True on the planted distractor (``shortcut``)
     """
 
     outlines: Ints | None = None

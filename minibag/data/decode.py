@@ -34,12 +34,8 @@ def read_image(path: str | Path, size: int) -> Bytes:
 
     Parameters
     ----------
-    path : path of the file
-    size : side of the result in pixels, at least 1
-
-    Returns
-    -------
-    uint8 array (size, size, 3)
+    path : the file
+    size : side of the result in pixels: uint8 (size, size, 3)
 
     Raises
     ------
@@ -86,31 +82,10 @@ def read_images(
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> tuple[Bytes, np.ndarray]:
-    """Read many image files in threads (Pillow's decoders release the GIL).
+    """Read many image files in threads (Pillow's decoders release Python's lock).
 
-    Parameters
-    ----------
-    paths, size
-        As in `read_image`.
-    on_error : "raise" or "skip"
-        Raise one error that lists every unreadable file, or leave them out with one warning.
-    n_jobs : int or None
-        Threads; None takes every CPU this process may use.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    images : uint8 array (n, size, size, 3)
-    kept : int array (n,)
-        Indices into ``paths`` of the files that were read.
-
-    Raises
-    ------
-    UnreadableImageError
-        With ``on_error="raise"``, if a file is unreadable; in any case if all of them are.
-    ValueError
-        If an argument is out of range.
+    Returns the images (n, size, size, 3) and the indices into ``paths`` of those that were read;
+    for the arguments and errors see `minibag.data.image_folder`.
     """
     if size < 1 or on_error not in ("raise", "skip") or (n_jobs is not None and n_jobs < 1):
         raise ValueError(

@@ -16,14 +16,8 @@ def list_folder(path: str | Path) -> tuple[list[Path], np.ndarray, tuple[str, ..
     """Return the files, labels (N,) and class names of a folder of class folders.
 
     Classes are the sub-folders in alphabetical order; their images are the files below them
-    whose suffix Pillow can open (hidden files and other suffixes do not count).
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If it has no class folders or one of them holds no image.
+    whose suffix Pillow can open (hidden files and other suffixes do not count). Raises
+    FileNotFoundError without the folder, ValueError without class folders or images in one.
     """
     root = Path(path)
     if not root.is_dir():
@@ -31,7 +25,7 @@ def list_folder(path: str | Path) -> tuple[list[Path], np.ndarray, tuple[str, ..
     folders = sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
     if not folders:
         raise ValueError(f"{root} has no sub-folders: expected one folder of images per class")
-    suffixes = _suffixes()
+    suffixes = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     per_class = [
         sorted(f for f in d.rglob("[!.]*") if f.suffix.lower() in suffixes and f.is_file())
         for d in folders
@@ -42,10 +36,6 @@ def list_folder(path: str | Path) -> tuple[list[Path], np.ndarray, tuple[str, ..
     labels = np.repeat(np.arange(len(folders)), [len(files) for files in per_class])
     files = [file for files in per_class for file in files]
     return files, labels.astype(np.int64), tuple(d.name for d in folders)
-
-
-def _suffixes() -> set[str]:
-    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
 
 
 def image_folder(
@@ -93,8 +83,7 @@ def stream_folder(
 
     Parameters
     ----------
-    path, size, on_error, n_jobs
-        As in `image_folder`; an unreadable file counts when its batch is read.
+    path, size, on_error, n_jobs : as in `image_folder`, batch by batch
     batch_size : images per batch (the last batch may be smaller)
     seed : shuffles the files, so that every batch mixes the classes; None keeps their order
 

@@ -30,16 +30,8 @@ NAMES = {
 def find_imagenette(root: str | Path | None = None, size: int = 160) -> Path:
     """Return the folder of Imagenette below ``root``: the smallest copy with sides >= ``size``.
 
-    Parameters
-    ----------
-    root : folder that holds ``imagenette2``, ``imagenette2-320`` or ``imagenette2-160``; None
-        looks in ``$MINIBAG_DATA``, or in ``data/`` if that is not set
-    size : side of the wanted images in pixels
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none; the message names the command that fetches it.
+    ``root`` None looks in ``$MINIBAG_DATA``, or in ``data/`` if that is not set. Raises
+    FileNotFoundError with the command that fetches the set if there is none.
     """
     base = Path(root if root is not None else os.environ.get("MINIBAG_DATA") or "data")
     found = [base / name for name in FOLDERS if (base / name).is_dir()]

@@ -20,21 +20,15 @@ class ImageSet:
 
     Parameters
     ----------
-    images : uint8 array (N, H, W, 3)
-        RGB, 0..255.
-    labels : int64 array (N,)
-        Index into ``classes``.
-    classes : tuple of str
-        Name of every class.
-    masks : bool array (N, H, W) or None
-        True where a pixel carries the evidence for the class; None where that is not known.
+    images : uint8 array (N, H, W, 3), RGB, 0..255
+    labels : int64 array (N,), indices into ``classes``
+    classes : tuple of the name of every class
+    masks : bool array (N, H, W), True on the evidence for the class; None if that is not known
 
     Raises
     ------
-    TypeError
-        If an array has another dtype.
-    ValueError
-        If shapes do not fit together or a label has no class.
+    TypeError, ValueError
+        If an array has another dtype; if shapes do not fit together or a label has no class.
     """
 
     images: Bytes
@@ -43,13 +37,10 @@ class ImageSet:
     masks: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        _expect("images", self.images, np.dtype(np.uint8), "(N, H, W, 3)", self._is_rgb())
-        fits = np.shape(self.labels) == (len(self.images),)
-        _expect("labels", self.labels, np.dtype(np.int64), f"({len(self.images)},)", fits)
+        _expect("images", self.images, np.uint8, ("N", "H", "W", 3))
+        _expect("labels", self.labels, np.int64, self.images.shape[:1])
         if self.masks is not None:
-            shape = self.images.shape[:3]
-            fits = np.shape(self.masks) == shape
-            _expect("masks", self.masks, np.dtype(bool), str(shape), fits)
+            _expect("masks", self.masks, np.bool_, self.images.shape[:3])
         if not isinstance(self.classes, tuple) or not all(isinstance(c, str) for c in self.classes):
             raise TypeError(f"classes must be a tuple of str, got {self.classes!r}")
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
@@ -57,9 +48,6 @@ class ImageSet:
                 f"labels run from {self.labels.min()} to {self.labels.max()}, but there are "
                 f"{len(self.classes)} classes: labels must be 0..{len(self.classes) - 1}"
             )
-
-    def _is_rgb(self) -> bool:
-        return np.ndim(self.images) == 4 and self.images.shape[-1] == 3
 
     def __len__(self) -> int:
         return len(self.images)
@@ -131,10 +119,12 @@ def _resized_masks(masks: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
     return new
 
 
-def _expect(name: str, array: object, dtype: np.dtype, shape: str, fits: bool) -> None:
-    """Raise unless ``array`` is an array of this dtype whose shape fits."""
+def _expect(name: str, array: object, dtype: type, shape: tuple[int | str, ...]) -> None:
+    """Raise unless ``array`` is an array of this dtype and shape, where a str stands for any."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         given = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise TypeError(f"{name} must be a {dtype} array, got {given}: convert it on purpose")
-    if not fits:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        raise TypeError(f"{name} must be a {dtype.__name__} array, got {given}: convert it first")
+    sides = zip(array.shape, shape, strict=False)
+    if array.ndim != len(shape) or any(isinstance(b, int) and a != b for a, b in sides):
+        expected = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise ValueError(f"{name} must have shape ({expected}), got {array.shape}")

@@ -5,18 +5,21 @@ import hashlib
 import numpy as np
 import pytest
 from scipy import ndimage
+from sklearn.cluster import MiniBatchKMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from minibag.data import critters
 from minibag.data.critter_parts import PARTS
 from minibag.data.critter_scene import PART_GAP, PART_WIDTH
+from minibag.words import DenseSIFT
 
 GOLDEN = {
-    "plain": "",
-    "arrangement": "",
-    "switches": "",
+    "plain": "dbac52a2b666bc052b5e4d5cf39942431d09a5ca37022811e21ddcc3d87b9880",
+    "arrangement": "3d351efd53e223af7085da8200b67e4b3f80d0e45c895ac3f132f97a996e5988",
+    "switches": "fea220afe2c403b0afd99a365194cb105a1e9b1c78896d768daa917edcb8626e",
 }
 KWARGS = {
     "plain": {},
@@ -165,3 +168,24 @@ def test_outlines_agree_or_clash_as_asked():
 def test_bad_switches_are_named(kwargs, says):
     with pytest.raises(ValueError, match=says):
         critters(**{"split": "train", "n": 4, **kwargs})
+
+
+def words_accuracy(train, test, n_words=150):
+    """Accuracy of a linear SVM on histograms of visual words (grey SIFT, 16-pixel patches)."""
+    sift = DenseSIFT(step=4, patch_size=16)
+    descriptors = [sift.transform(made.images) for made in (train, test)]
+    kmeans = MiniBatchKMeans(n_words, random_state=0, batch_size=4096, n_init=1)
+    kmeans.fit(descriptors[0].reshape(-1, 128)[::5])
+    words = [kmeans.predict(d.reshape(-1, 128)).reshape(len(d), -1) for d in descriptors]
+    counts = [np.array([np.bincount(w, minlength=n_words) for w in each]) for each in words]
+    head = make_pipeline(StandardScaler(), LinearSVC(C=0.003)).fit(counts[0], train.labels)
+    return head.score(counts[1], test.labels)
+
+
+def test_a_linear_word_model_tells_the_classes():
+    assert words_accuracy(critters("train", 1000), critters("test", 400)) >= 0.9
+
+
+def test_a_linear_word_model_is_at_chance_on_arrangements():
+    sets = [critters(split, n, arrangement=True) for split, n in (("train", 800), ("test", 1000))]
+    assert abs(words_accuracy(*sets) - 0.5) < 3 * np.sqrt(0.25 / 1000)
