@@ -16,8 +16,8 @@ from minibag.bag import PatchGrid
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating]
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # Okabe & Ito: safe for colour-blind readers
-MARKERS = "osD^v"
+Ints = NDArray[np.integer]
+BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe & Ito: safe for colour-blind readers
 
 
 class Wall(NamedTuple):
@@ -30,7 +30,7 @@ class Wall(NamedTuple):
 def wall_of_words(
     images: Bytes,
     grid: PatchGrid,
-    word_maps: NDArray[np.integer],
+    word_maps: Ints,
     distances: Floats,
     *,
     n: int = 10,
@@ -44,35 +44,30 @@ def wall_of_words(
     grid : where the patches of one image lie
     word_maps : ints (N, h, w), the word of every patch
     distances : floats (N, h, w) from every descriptor to its word
-    n : nearest patches per word, at most one of each image
+    n : nearest patches per word, at most one of each image; if too few, white fills the row
     stretched : show patches as SIFT sees them: grey, each with its contrast stretched to the full
-
-    Returns
-    -------
-    Wall; words with fewer than n images are filled up with white
 
     Raises
     ------
     ValueError
         If the maps do not have one cell for every patch of the grid.
     """
-    if not word_maps.shape == distances.shape == (len(images), *grid.shape):
+    shape = (len(images), *grid.shape)
+    if not word_maps.shape == distances.shape == shape:
         raise ValueError(
-            f"{len(images)} images on a grid of {grid.shape} need maps of shape "
-            f"{(len(images), *grid.shape)}, got {word_maps.shape} and {distances.shape}"
+            f"{len(images)} images on a grid of {grid.shape} need maps of shape {shape}, "
+            f"got {word_maps.shape} and {distances.shape}"
         )
-    first, last = grid.offset, grid.offset + grid.stride * (np.array(grid.shape) - 1) + 1
-    windows = sliding_window_view(images, (grid.size, grid.size), (1, 2))
-    patches = windows[:, first : last[0] : grid.stride, first : last[1] : grid.stride]
+    last = grid.offset + grid.stride * (np.array(grid.shape) - 1) + 1
+    rows, columns = (slice(grid.offset, end, grid.stride) for end in last)
+    patches = sliding_window_view(images, (grid.size, grid.size), (1, 2))[:, rows, columns]
     order = np.lexsort((distances.ravel(), word_maps.ravel()))  # by word, the nearest first
     ends = np.cumsum(np.bincount(word_maps.ravel()))
-    side = (grid.size, grid.size, 3)
-    wall = Wall(
-        np.full((len(ends), *side), 255, np.uint8), np.full((len(ends), n, *side), 255, np.uint8)
-    )
+    white = np.full((len(ends), 1 + n, grid.size, grid.size, 3), 255, np.uint8)
+    wall = Wall(white[:, 0], white[:, 1:])
     for word, members in enumerate(np.split(order, ends[:-1])):
-        image, i, j = np.unravel_index(members, word_maps.shape)
         if len(members):
+            image, i, j = np.unravel_index(members, shape)
             mine = patches[image, i, j].transpose(0, 2, 3, 1)  # (members, p, p, 3)
             mine = _stretch(mine) if stretched else mine
             wall.mean[word] = mine.mean(0).round()
@@ -89,32 +84,25 @@ def _stretch(patches: Bytes) -> Bytes:
     return np.repeat(128 + 127 * grey / strongest, 3, axis=3).round().astype(np.uint8)
 
 
-def _montage(patches: Bytes, gap: int = 2) -> Bytes:
-    """Lay patches (rows, columns, p, p, 3) out on a white sheet."""
-    padded = np.pad(patches, ((0, 0),) * 2 + ((gap, gap),) * 2 + ((0, 0),), constant_values=255)
-    rows, columns, side = padded.shape[:3]
-    return padded.swapaxes(1, 2).reshape(rows * side, columns * side, 3)
-
-
-def _draw_wall(ax: Axes, wall: Wall, words: Sequence[int], names: Sequence[str]) -> None:
-    rows = np.concatenate([wall.mean[words, None], wall.nearest[words]], axis=1)
-    ax.imshow(_montage(rows), aspect="equal")
-    side = rows.shape[2] + 4
-    ax.set_yticks(side * (np.arange(len(words)) + 0.5), names)
-    ax.set_xticks([side * 0.5, side * (1 + (rows.shape[1] - 1) / 2)], ["mean", "nearest patches"])
-    ax.axvline(side - 0.5, color="black", linewidth=1)
-    ax.tick_params(length=0, labelsize=10)
-    ax.spines[:].set_visible(False)
-
-
 def draw_wall(wall: Wall, words: Sequence[int], names: Sequence[str], title: str) -> Figure:
     """Draw one row for each chosen word: the mean of its patches, then its nearest patches."""
-    columns = wall.nearest.shape[1] + 1
-    size = (0.55 * columns + 1.8, 0.55 * len(words) + 0.8)
+    size = (0.55 * wall.nearest.shape[1] + 2.4, 0.55 * len(words) + 0.8)
     figure, ax = plt.subplots(figsize=size, layout="constrained")
     _draw_wall(ax, wall, words, names)
     ax.set_title(title)
     return figure
+
+
+def _draw_wall(ax: Axes, wall: Wall, words: Sequence[int], names: Sequence[str]) -> None:
+    patches = np.concatenate([wall.mean[words, None], wall.nearest[words]], axis=1)
+    framed = np.pad(patches, ((0, 0), (0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
+    rows, columns, side = framed.shape[:3]
+    ax.imshow(framed.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
+    ax.set_yticks(side * (np.arange(rows) + 0.5), names)
+    ax.set_xticks([side * 0.5, side * (columns + 1) / 2], ["mean", "nearest patches"])
+    ax.axvline(side - 0.5, color="black", linewidth=1)
+    ax.tick_params(length=0, labelsize=10)
+    ax.spines[:].set_visible(False)
 
 
 def word_colours(words: Floats) -> Floats:
@@ -127,16 +115,16 @@ def word_colours(words: Floats) -> Floats:
     return 0.1 + 0.8 * components.argsort(0).argsort(0) / (len(words) - 1)
 
 
-def draw_word_maps(images: Bytes, word_maps: NDArray[np.integer], colours: Floats) -> Figure:
+def draw_word_maps(images: Bytes, word_maps: Ints, colours: Floats) -> Figure:
     """Draw images above their word maps (N, h, w), each cell in the colour of its word."""
+    size = (2 * len(images), 4.3)
     figure, axes = plt.subplots(
-        2, len(images), figsize=(2 * len(images), 4.3), layout="constrained", squeeze=False
-    )
+        2, len(images), figsize=size, layout="constrained", squeeze=False,
+        subplot_kw={"xticks": [], "yticks": []},
+    )  # fmt: skip
     for image, words, (above, below) in zip(images, word_maps, axes.T, strict=True):
         above.imshow(image)
         below.imshow(colours[words])
-        for ax in (above, below):
-            ax.set(xticks=[], yticks=[])
     axes[0, 0].set_ylabel("image")
     axes[1, 0].set_ylabel("word map")
     figure.suptitle("Each cell gets the colour of its word: like texture, like colour")
@@ -162,19 +150,13 @@ def draw_histograms(images: Bytes, histograms: Floats, names: Sequence[str], tit
     return figure
 
 
-def draw_lloyd(
-    points: Floats, steps: Sequence[tuple[Floats, NDArray[np.integer]]], numbers: Sequence[int]
-) -> Figure:
-    """Draw k-means on points (n, 2), one panel for each step (centres (K, 2), labels (n,))."""
-    figure, axes = plt.subplots(
-        1, len(steps), figsize=(2.5 * len(steps), 2.9), layout="constrained", sharey=True
-    )
-    colours = plt.get_cmap("viridis")
-    for ax, (centres, labels), number in zip(axes, steps, numbers, strict=True):
-        last = max(len(centres) - 1, 1)
-        ax.scatter(*points.T, c=labels, s=8, alpha=0.6, cmap=colours, vmin=0, vmax=last)
-        ax.scatter(*centres.T, c=range(len(centres)), s=160, marker="X", edgecolor="black",
-                   cmap=colours, vmin=0, vmax=last)  # fmt: skip
+def draw_lloyd(points: Floats, steps: Mapping[int, tuple[Floats, Ints]]) -> Figure:
+    """Draw k-means on points (n, 2): by number of the step, its centres (K, 2) and labels (n,)."""
+    size = (2.5 * len(steps), 2.9)
+    figure, axes = plt.subplots(1, len(steps), figsize=size, layout="constrained", sharey=True)
+    for ax, (number, (centres, labels)) in zip(axes, steps.items(), strict=True):
+        ax.scatter(*points.T, c=labels, s=8, alpha=0.6, cmap="viridis")
+        ax.scatter(*centres.T, c=range(len(centres)), s=160, marker="X", edgecolor="black")
         ax.set(xticks=[], yticks=[], aspect="equal", title=f"step {number}")
     figure.suptitle("k-means: give each point its nearest centre, move the centres, repeat")
     return figure
@@ -183,23 +165,22 @@ def draw_lloyd(
 def draw_curves(
     x: Sequence[float], scores: Mapping[str, Floats], chance: float, x_label: str, title: str
 ) -> Figure:
-    """Draw accuracy (x, seeds) against x on a log scale: mean and standard deviation over seeds."""
+    """Draw accuracies (x, seeds) on a log scale of x: mean and standard deviation over seeds."""
     figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
-    for (name, values), colour, marker in zip(
-        scores.items(), (BLUE, ORANGE, GREY), MARKERS, strict=False
-    ):
-        ax.errorbar(x, 100 * values.mean(1), 100 * values.std(1, ddof=1), color=colour,
-                    marker=marker, capsize=4, label=name)  # fmt: skip
+    for (name, values), style in zip(scores.items(), ("o-", "s--", "D:"), strict=False):
+        mean, spread = 100 * values.mean(1), 100 * values.std(1, ddof=1)
+        colour = ORANGE if style == "s--" else BLUE
+        ax.errorbar(x, mean, spread, fmt=style, color=colour, capsize=4, label=name)
     ax.axhline(100 * chance, color="black", linestyle=":", label="chance")
     ax.set(xscale="log", xlabel=x_label, ylabel="test accuracy (%)", ylim=(0, 100), title=title)
-    ax.set_xticks(x, [f"{value:g}" for value in x], minor=False)
+    ax.set_xticks(x, [f"{value:g}" for value in x])
     ax.minorticks_off()
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")
     return figure
 
 
-def word_use(word_maps: NDArray[np.integer], image: int, word: int) -> str:
+def word_use(word_maps: Ints, image: int, word: int) -> str:
     """Say how often one image uses a word, and how many images of (N, h, w) have it at all."""
     tf = (word_maps[image] == word).mean()
     df = (word_maps == word).any((1, 2)).mean()
@@ -211,13 +192,7 @@ def word_use(word_maps: NDArray[np.integer], image: int, word: int) -> str:
 
 
 def explore_word(
-    images: Bytes,
-    word_maps: NDArray[np.integer],
-    grid: PatchGrid,
-    wall: Wall,
-    *,
-    image: int,
-    word: int,
+    images: Bytes, word_maps: Ints, grid: PatchGrid, wall: Wall, *, image: int, word: int
 ) -> Figure:
     """Draw where a word fires in one image, its row of the wall, and the image's word counts.
 
