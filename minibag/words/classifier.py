@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from minibag.bag import PatchGrid
 from minibag.data.imageset import ImageSet
@@ -89,6 +90,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         """Learn codebook and classifier from images and labels (N,)."""
         if y is None and isinstance(X, np.ndarray):
             raise ValueError("requires y to be passed, but the target y is None: an array has none")
+        head = self._new_head()
         self.encoder_ = BagEncoder(
             self.features, self._new_encoder(), n_jobs=self.n_jobs, random_state=self.random_state
         ).fit(X)
@@ -98,7 +100,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(labels)
         names = [seen[0][1][c] for c in self.classes_] if y is None else self.classes_
         self.classes = tuple(str(name) for name in names)
-        self._fit_head(vectors, labels)
+        self._fit_head(head, vectors, labels)
         return self
 
     def _new_encoder(self) -> Any:
@@ -113,6 +115,10 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
 
     def _new_head(self) -> Any:
         if not isinstance(self.classifier, str):
+            if not hasattr(self.classifier, "decision_function"):
+                raise ValueError(
+                    f"{self.classifier} has no decision_function; a Pipeline needs none"
+                )
             return clone(self.classifier)
         heads = {
             "linear_svm": LinearSVC(C=self.C, dual=True, random_state=self.random_state),
@@ -123,21 +129,21 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
             raise ValueError(f"classifier must be one of {[*heads]} or a scikit-learn classifier")
         return heads[self.classifier]
 
-    def _fit_head(self, vectors: Floats, labels: NDArray[Any]) -> None:
+    @threadpool_limits.wrap(limits=1)
+    def _fit_head(self, head: Any, vectors: Floats, labels: NDArray[Any]) -> None:
         """Fit the head; a linear one is rewritten to act on the vectors as they are."""
-        head, n_features = self._new_head(), vectors.shape[1]
-        if not hasattr(head, "decision_function"):
-            raise ValueError(f"{head} has no decision_function: use a Pipeline with BagEncoder")
+        n_features = vectors.shape[1]
         centre, scale = np.zeros(n_features), np.ones(n_features)
         counts = isinstance(self.encoder_.encoder_, HistogramEncoder)
         if counts and self.classifier in ("linear_svm", "logistic"):
-            centre, scale = vectors.mean(0), vectors.std(0) * n_features**0.5
+            centre = vectors.mean(0, dtype=float)
+            scale = vectors.std(0, dtype=float) * n_features**0.5
             scale[scale == 0] = 1  # a word that never occurs
             vectors = (vectors - centre) / scale  # average length 1
         self.head_ = head.fit(vectors, labels)
         if hasattr(head, "coef_"):
-            self.coef_ = head.coef_ / scale.astype(float)
-            self.intercept_ = head.intercept_ - self.coef_ @ centre
+            self.coef_ = np.ascontiguousarray(np.atleast_2d(head.coef_) / scale)
+            self.intercept_ = np.atleast_1d(head.intercept_) - self.coef_ @ centre
 
     def decision_function(self, X: Images) -> Floats:
         """Return the score of every class (N, C), or of ``classes_[1]`` if there are two (N,)."""

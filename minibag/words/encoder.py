@@ -108,9 +108,12 @@ class BagEncoder(TransformerMixin, BaseEstimator):
         """Return what each step makes of the descriptors of one batch of images, in order."""
         tasks = zip(batches(images, self.batch_size), steps, strict=False)
         with threadpool_limits(1):
-            return Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            results = Parallel(n_jobs=self.n_jobs, prefer="threads")(
                 delayed(_describe)(self.features_, step, batch) for batch, step in tasks
             )
+        if not results:
+            raise ValueError("no images: the set is empty, or a stream that was read before")
+        return results
 
 
 def _describe(features: Any, step: Callable, images: NDArray[Any]) -> Any:
@@ -136,7 +139,7 @@ def _draw(images: Images, n: int, rng: Any) -> NDArray[Any]:
         if slot < n:
             kept[slot : slot + 1] = [image.copy()]  # a view would keep its whole batch
     if not kept:
-        raise ValueError("no images: the set or stream is empty")
+        raise ValueError("no images: the set is empty, or a stream that was read before")
     return np.stack(kept)
 
 

@@ -17,6 +17,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 from minibag.words.vocabulary import Vocabulary, as_rows, sample
 
@@ -104,6 +105,7 @@ class HistogramEncoder(_WordEncoder):
 
     learned = ("words_", "idf_")
     levels: Sequence[int] = (1,)
+    idf_: Floats = np.ones(1, np.float32)  # all words weigh the same until `learn_idf`
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class HistogramEncoder(_WordEncoder):
                 f"assignment={self.assignment!r}, norm={self.norm!r}"
             )
         super().fit(X)
-        self.idf_ = np.ones(1, np.float32)
+        self.idf_ = HistogramEncoder.idf_
         if self.tfidf and np.ndim(X) > 3:
             self.learn_idf(np.stack([self._count(patches) for patches in per_image(X)]))
         return self
@@ -284,6 +286,7 @@ class FisherEncoder(Encoder):
         self.max_descriptors = max_descriptors
         self.random_state = random_state
 
+    @threadpool_limits.wrap(limits=1)
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn PCA and mixture from descriptors (..., D)."""
         rows = as_rows(X)

@@ -51,37 +51,31 @@ def save_bag(model: Any, path: str | Path) -> None:
 
 def load_bag(kind: type, path: str | Path) -> Any:
     """Read what `save_bag` wrote, as an estimator of class ``kind``."""
-    header, arrays = _read(Path(path))
-    features = DenseSIFT(**_tuples(header["features"]))
-    encoder = ENCODINGS[header["encoding"]](**_tuples(header["encoder"]))
-    for name in encoder.learned:
-        setattr(encoder, name, arrays[name])
-    model = kind(
-        features,
-        encoding=encoder,
-        classifier=header["classifier"],
-        random_state=header["random_state"],
-        C=header["C"],
-    )
-    model.encoder_ = BagEncoder(features, encoder, random_state=header["random_state"])
-    model.encoder_.features_, model.encoder_.encoder_ = features, encoder
-    model.classes, model.classes_ = tuple(header["classes"]), np.array(header["labels"])
-    model.coef_, model.intercept_ = arrays["coef_"], arrays["intercept_"]
-    return model
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"no model file {path}: BagOfVisualWords.save writes one")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
-    if metadata.get("kind") != KIND:
-        raise ValueError(f"{path} holds {metadata.get('kind', 'something else')}, expected {KIND}")
-    return json.loads(metadata["header"]), arrays
+        if metadata.get("kind") == KIND:
+            return _rebuild(kind, json.loads(metadata["header"]), arrays)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error!r}") from error
+    raise ValueError(f"{path} holds {metadata.get('kind', 'something else')}, expected {KIND}")
+
+
+def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    features = DenseSIFT(**_tuples(header["features"]))
+    encoder = ENCODINGS[header["encoding"]](**_tuples(header["encoder"]))
+    for name in encoder.learned:
+        setattr(encoder, name, arrays[name])
+    params = {name: header[name] for name in ("classifier", "random_state", "C")}
+    model = kind(features, encoding=encoder, **params)
+    model.encoder_ = BagEncoder(features, encoder, random_state=params["random_state"])
+    model.encoder_.features_, model.encoder_.encoder_ = features, encoder
+    model.classes, model.classes_ = tuple(header["classes"]), np.array(header["labels"])
+    model.coef_, model.intercept_ = arrays["coef_"], arrays["intercept_"]
+    return model
 
 
 def _plain(value: Any) -> Any:

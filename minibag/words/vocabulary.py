@@ -63,14 +63,14 @@ class Vocabulary(TransformerMixin, BaseEstimator):
             self.n_words, init=init, batch_size=4096, n_init=1, random_state=self.random_state
         )
 
+    @threadpool_limits.wrap(limits=1)  # small products: more threads only wait for each other
     def _learn(self, step: Any, rows: Floats) -> Self:
-        if len(rows) < self.n_words:
+        if len(rows) < self.n_words and not hasattr(self, "words_"):
             raise ValueError(
                 f"{self.n_words} words cannot be learned from n_samples={len(rows)} descriptors: "
                 "give more images or ask for fewer words (n_words)"
             )
-        with threadpool_limits(1):  # many small products: more threads only wait for each other
-            self.kmeans_ = step(rows)
+        self.kmeans_ = step(rows)
         del self.kmeans_.labels_  # one per descriptor: not worth keeping or sending to workers
         self.words_ = self.kmeans_.cluster_centers_.copy()
         self.n_features_in_ = rows.shape[1]
@@ -93,19 +93,20 @@ class Vocabulary(TransformerMixin, BaseEstimator):
 
     def _check(self, X: ArrayLike) -> tuple[Floats, tuple[int, ...]]:
         check_is_fitted(self, "words_")
-        X = check_array(X, dtype=np.float32, allow_nd=True)
-        if X.shape[-1] != self.words_.shape[1]:
+        array = check_array(X, dtype=np.float32, allow_nd=True)
+        n_features = array.shape[-1]
+        if n_features != self.words_.shape[1]:
             raise ValueError(
-                f"X has {X.shape[-1]} features, but {type(self).__name__} is expecting "
+                f"X has {n_features} features, but {type(self).__name__} is expecting "
                 f"{self.words_.shape[1]} features as input"
             )
-        return X.reshape(-1, X.shape[-1]), X.shape[:-1]
+        return array.reshape(-1, n_features), array.shape[:-1]
 
 
 def as_rows(descriptors: ArrayLike) -> Floats:
     """Return descriptors (..., D) as finite float32 rows (n, D); ValueError if they are not."""
-    descriptors = check_array(descriptors, dtype=np.float32, allow_nd=True)
-    return descriptors.reshape(-1, descriptors.shape[-1])
+    array = check_array(descriptors, dtype=np.float32, allow_nd=True)
+    return array.reshape(-1, array.shape[-1])
 
 
 def sample(rows: Floats, n: int, random_state: Any) -> Floats:

@@ -1,3 +1,5 @@
+"""Every encoding against its formula written as loops."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

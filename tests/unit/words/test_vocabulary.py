@@ -1,3 +1,5 @@
+"""Vocabulary against scikit-learn and plain distances."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,0 +1,318 @@
+"""The word classifier: exact evidence, scikit-learn's contract, files."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import (
+    check_estimator_cloneable,
+    check_estimator_repr,
+    check_get_params_invariance,
+    check_mixin_order,
+    check_no_attributes_set_in_init,
+    check_parameters_default_constructible,
+    check_set_params,
+)
+
+import minibag as mb
+from minibag.bag import BagPredictor
+from minibag.words import (
+    BagEncoder,
+    BagOfVisualWords,
+    DenseSIFT,
+    FisherEncoder,
+    HistogramEncoder,
+    PyramidEncoder,
+    VLADEncoder,
+)
+from minibag.words.classifier import intersection
+
+SIFT = DenseSIFT(8)
+
+
+@pytest.fixture(scope="module")
+def critters():
+    return mb.critters("train", 80, size=48)
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return mb.photos("train", size=64).subset(60)
+
+
+@pytest.fixture(scope="module")
+def fitted(critters):
+    return BagOfVisualWords(SIFT, 40).fit(critters)
+
+
+LINEAR = {
+    "histogram": dict(n_words=40),
+    "logistic": dict(n_words=40, classifier="logistic"),
+    "not standardised": dict(n_words=40, classifier=RidgeClassifier(1e-3)),
+    "several patch sizes": dict(features=DenseSIFT(8, (12, 16)), n_words=40),
+    "pyramid": dict(n_words=15, encoding="pyramid"),
+    "soft": dict(encoding=HistogramEncoder(20, assignment="soft")),
+    "tf-idf": dict(encoding=HistogramEncoder(40, tfidf=True)),
+    "soft pyramid": dict(encoding=PyramidEncoder(9, (1, 3), assignment="soft")),
+}
+
+
+@pytest.mark.parametrize("n_classes", [2, None])
+@pytest.mark.parametrize("params", LINEAR.values(), ids=LINEAR)
+@pytest.mark.parametrize("name", ["critters", "photos"])
+def test_the_mean_of_the_evidence_is_the_decision(name, params, n_classes, request):
+    images = request.getfixturevalue(name)
+    if n_classes:
+        images = images[images.labels < n_classes]
+    model = BagOfVisualWords(**{"features": SIFT, **params}).fit(images)
+    mean = model.evidence(images).mean((2, 3))
+    np.testing.assert_allclose(mean, model.logits(images), atol=1e-5)
+    if n_classes:
+        np.testing.assert_allclose(mean[:, 1], model.decision_function(images), atol=1e-5)
+        np.testing.assert_array_equal(mean[:, 0], -mean[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("params", "cause"),
+    [
+        (dict(n_words=20, classifier="intersection"), "'intersection' is not linear"),
+        (dict(n_words=20, classifier=make_pipeline(StandardScaler(), LogisticRegression())), "lin"),
+        (dict(encoding=HistogramEncoder(20, norm="sqrt")), "takes square roots"),
+        (dict(encoding=HistogramEncoder(20, norm="l2")), "divides by the length"),
+        (dict(n_words=9, encoding="vlad"), "signed square roots and divides by the length"),
+        (dict(encoding=FisherEncoder(4, n_components=8)), "signed square roots"),
+    ],
+)
+def test_evidence_that_does_not_exist_is_refused_with_the_cause(critters, params, cause):
+    model = BagOfVisualWords(SIFT, **params).fit(critters)
+    assert model.score(critters, critters.labels) > 0.3  # 0.125 is chance
+    with pytest.raises(ValueError, match=f"no exact evidence per patch: .*{cause}"):
+        model.evidence(critters[:2])
+
+
+def test_evidence_is_local(fitted, critters):
+    """Changing one corner changes only the patches that see it."""
+    image = critters.images[:1].copy()
+    image[:, :10, :10] = np.random.default_rng(0).integers(0, 256, (1, 10, 10, 3))
+    changed = fitted.evidence(image) != fitted.evidence(critters.images[:1])
+    grid = fitted.grid((48, 48))
+    sees = np.array(
+        [[max(grid.box(i, j)[:2]) < 11 for j in range(5)] for i in range(5)]  # 1 px for gradients
+    )
+    assert changed.any()
+    assert not changed[0, :, ~sees].any()
+
+
+def test_it_is_a_bag_predictor(fitted, critters):
+    assert isinstance(fitted, BagPredictor)
+    assert fitted.classes == critters.classes
+    assert (
+        fitted.grid((48, 64)).shape == fitted.evidence(np.zeros((1, 48, 64, 3), np.uint8)).shape[2:]
+    )
+
+
+def test_word_maps_count_up_to_the_histogram(fitted, critters):
+    maps = fitted.word_maps(critters)
+    assert maps.shape == (80, 5, 5)
+    counts = np.stack([np.bincount(m.ravel(), minlength=40) for m in maps])
+    np.testing.assert_allclose(fitted.encoder_.transform(critters), counts / 25, atol=1e-6)
+
+
+@pytest.mark.parametrize("classifier", ["linear_svm", "logistic", "intersection", GaussianNB()])
+def test_probabilities_are_probabilities_in_the_order_of_the_decision(critters, classifier):
+    if isinstance(classifier, GaussianNB):
+        with pytest.raises(ValueError, match="no decision_function"):
+            BagOfVisualWords(SIFT, 20, classifier=classifier).fit(critters)
+        return
+    model = BagOfVisualWords(SIFT, 20, classifier=classifier).fit(critters)
+    proba = model.predict_proba(critters)
+    np.testing.assert_allclose(proba.sum(1), 1)
+    assert np.array_equal(model.classes_[proba.argmax(1)], model.predict(critters))
+
+
+@pytest.mark.parametrize("n_classes", [2, 8])
+def test_logistic_probabilities_are_scikit_learns_own(critters, n_classes):
+    images = critters[critters.labels < n_classes]
+    model = BagOfVisualWords(SIFT, 20, classifier="logistic").fit(images)
+    vectors = model.encoder_.transform(images)
+    own = LogisticRegression()
+    own.classes_, own.coef_, own.intercept_ = model.classes_, model.coef_, model.intercept_
+    np.testing.assert_allclose(model.predict_proba(images), own.predict_proba(vectors), atol=1e-6)
+
+
+def test_intersection_kernel_sums_the_smaller_entries():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((4, 6)), rng.random((5, 6))
+    expected = [[sum(min(x, y) for x, y in zip(p, q, strict=True)) for q in b] for p in a]
+    np.testing.assert_allclose(intersection(a, b), expected)
+
+
+def test_images_and_labels_may_come_in_any_form(fitted, critters):
+    stream = lambda: (critters[i : i + 9] for i in range(0, 80, 9))  # noqa: E731
+    for model in (
+        clone(fitted).fit(critters.images, critters.labels),
+        clone(fitted).fit(stream),
+        clone(fitted).fit([critters[:50], critters[50:]]),
+    ):
+        np.testing.assert_array_equal(model.coef_, fitted.coef_)
+    named = clone(fitted).fit(critters.images, np.array(critters.classes)[critters.labels])
+    assert named.score(critters.images, np.array(critters.classes)[critters.labels]) > 0.6
+    assert set(named.classes) == set(critters.classes)
+    with pytest.raises(ValueError, match="requires y"):
+        clone(fitted).fit(critters.images)
+    with pytest.raises(ValueError, match="no labels"):
+        clone(fitted).fit([critters.images])
+
+
+def test_it_works_in_grid_search_and_cross_validation(critters):
+    search = GridSearchCV(BagOfVisualWords(SIFT, 20), {"C": [0.01, 1], "n_words": [10, 20]}, cv=2)
+    search.fit(critters.images, critters.labels)
+    assert search.best_score_ > 0.2
+    scores = cross_val_score(search.best_estimator_, critters.images, critters.labels, cv=2)
+    assert np.isfinite(scores).all()
+
+
+# scikit-learn's other checks fit on tables (n, features); images are (n, H, W, 3), which DenseSIFT
+# insists on. Vocabulary, which learns from tables, runs all of them in test_vocabulary.
+CHECKS = [
+    check_estimator_cloneable,
+    check_estimator_repr,
+    check_get_params_invariance,
+    check_mixin_order,
+    check_no_attributes_set_in_init,
+    check_parameters_default_constructible,
+    check_set_params,
+]
+ESTIMATORS = [
+    BagOfVisualWords(),
+    BagEncoder(),
+    HistogramEncoder(),
+    PyramidEncoder(),
+    VLADEncoder(),
+    FisherEncoder(),
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_scikit_learns_contract(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+def test_the_same_seed_gives_the_same_model(fitted, critters):
+    np.testing.assert_array_equal(clone(fitted).fit(critters).coef_, fitted.coef_)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (dict(encoding="bag"), "encoding must be one of"),
+        (dict(classifier="svm"), "classifier must be one of"),
+        (dict(encoding=HistogramEncoder(9), n_words=9), "n_words to the encoder"),
+        (dict(n_words=10**5), "fewer words"),
+    ],
+)
+def test_wrong_parameters_are_refused(critters, params, message):
+    with pytest.raises(ValueError, match=message):
+        BagOfVisualWords(**{"features": SIFT, **params}).fit(critters)
+
+
+SAVED = {
+    "histogram": dict(n_words=20, features=DenseSIFT(8, (12, 16), root=True)),
+    "tf-idf": dict(encoding=HistogramEncoder(20, tfidf=True, norm="l2")),
+    "pyramid": dict(n_words=9, encoding="pyramid", classifier="logistic", C=np.float64(2)),
+    "vlad": dict(n_words=5, encoding="vlad"),
+    "fisher": dict(encoding=FisherEncoder(4, n_components=8)),
+}
+
+
+@pytest.mark.parametrize("n_classes", [2, 8])
+@pytest.mark.parametrize("params", SAVED.values(), ids=SAVED)
+def test_a_saved_model_comes_back_bit_for_bit(critters, params, n_classes, tmp_path):
+    images = critters[critters.labels < n_classes]
+    model = BagOfVisualWords(**{"features": SIFT, **params}).fit(images)
+    model.save(tmp_path / "model.safetensors")
+    loaded = BagOfVisualWords.load(tmp_path / "model.safetensors")
+    for method in ("decision_function", "predict", "predict_proba"):
+        expected, result = (getattr(m, method)(images) for m in (model, loaded))
+        assert np.array_equal(result, expected)
+        assert result.dtype == expected.dtype
+    assert loaded.classes == model.classes
+    refitted = clone(loaded).fit(images)
+    assert np.array_equal(refitted.decision_function(images), model.decision_function(images))
+    assert [f.name for f in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_labels_that_are_words_are_saved_too(critters, tmp_path):
+    names = np.array(critters.classes)[critters.labels]
+    model = BagOfVisualWords(SIFT, 20).fit(critters.images, names)
+    model.save(tmp_path / "m")
+    assert np.array_equal(
+        BagOfVisualWords.load(tmp_path / "m").predict(critters), model.predict(critters)
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (dict(classifier="intersection"), "cannot save classifier='intersection'"),
+        (dict(classifier=RidgeClassifier()), "cannot save classifier=Ridge"),
+        (dict(random_state=np.random.RandomState(0)), "cannot save the parameter RandomState"),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_and_nothing_is_written(
+    critters, params, message, tmp_path
+):
+    model = BagOfVisualWords(SIFT, 9, **params).fit(critters)
+    with pytest.raises(ValueError, match=message):
+        model.save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_own_features_cannot_be_saved(critters, tmp_path):
+    class Own(DenseSIFT):
+        pass
+
+    model = BagOfVisualWords(Own(8), 9).fit(critters)
+    with pytest.raises(ValueError, match="cannot save Own"):
+        model.save(tmp_path / "m")
+
+
+def test_a_write_that_fails_leaves_the_old_file(fitted, tmp_path, monkeypatch):
+    file = tmp_path / "m"
+    file.write_bytes(b"old")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        fitted.save(file)
+    assert [f.read_bytes() for f in tmp_path.iterdir()] == [b"old"]
+
+
+def test_damaged_foreign_and_missing_files_are_refused(fitted, tmp_path):
+    file = tmp_path / "m"
+    with pytest.raises(FileNotFoundError, match="no model file"):
+        BagOfVisualWords.load(file)
+    fitted.save(file)
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:100], b"", b"PK\x03\x04 a zip", whole + b"x"):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            BagOfVisualWords.load(file)
+    save_file({"w": np.zeros(3)}, file)
+    with pytest.raises(ValueError, match="something else"):
+        BagOfVisualWords.load(file)
+    file.write_bytes(whole)
+    arrays = load_file(file)
+    del arrays["coef_"]
+    header = json.dumps({"encoding": "histogram"})
+    save_file(arrays, file, {"kind": "minibag.BagOfVisualWords 1", "header": header})
+    with pytest.raises(ValueError, match="damaged"):
+        BagOfVisualWords.load(file)
+    with pytest.raises(Exception, match="not fitted"):
+        BagOfVisualWords().save(file)

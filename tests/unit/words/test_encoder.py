@@ -1,0 +1,150 @@
+"""Images to vectors: the same in memory, in streams, in threads and on a cluster."""
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline, make_union
+from threadpoolctl import threadpool_info
+
+import minibag as mb
+from minibag.words import BagEncoder, DenseSIFT, FisherEncoder, HistogramEncoder
+
+
+@pytest.fixture(scope="module")
+def critters():
+    return mb.critters("train", 50, size=32)
+
+
+def new_encoder(**params):
+    return BagEncoder(
+        DenseSIFT(8), HistogramEncoder(12), batch_size=8, max_descriptors=500, **params
+    )
+
+
+@pytest.fixture(scope="module")
+def vectors(critters):
+    return new_encoder(max_images=30).fit_transform(critters.images)
+
+
+def test_vectors_are_those_of_the_encoder_on_all_descriptors(critters, vectors):
+    bag = new_encoder(max_images=30).fit(critters)
+    descriptors = DenseSIFT(8).transform(critters.images)
+    np.testing.assert_array_equal(vectors, bag.encoder_.transform(descriptors))
+
+
+def test_the_codebook_is_learned_from_a_bounded_sample(critters):
+    sizes = []
+
+    class Spy(HistogramEncoder):
+        def fit(self, X, y=None):
+            sizes.append(len(X))
+            return super().fit(X)
+
+    BagEncoder(DenseSIFT(8), Spy(5), max_descriptors=100, max_images=20).fit(critters)
+    assert sizes == [100]
+
+
+def test_every_image_is_equally_likely_to_be_drawn():
+    from minibag.words.encoder import _draw
+
+    images = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
+    rng = np.random.RandomState(0)
+    counts = np.bincount(np.ravel([_draw(images, 5, rng) for _ in range(2000)]), minlength=20)
+    assert abs(counts / 2000 - 5 / 20).max() < 5 * np.sqrt(0.25 * 0.75 / 2000)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        lambda s: s,
+        lambda s: [s[:7], s[7:30], s[30:]],
+        lambda s: [s.images[:7], s.images[7:]],
+        lambda s: lambda: (s[i : i + 9] for i in range(0, len(s), 9)),
+    ],
+    ids=["ImageSet", "list of ImageSets", "list of arrays", "function of a generator"],
+)
+def test_a_set_in_batches_gives_the_same_vectors(critters, vectors, stream):
+    result = new_encoder(max_images=30).fit_transform(stream(critters))
+    np.testing.assert_array_equal(result, vectors)
+
+
+def test_a_folder_larger_than_memory_can_be_streamed(tmp_path, critters, vectors):
+    from PIL import Image
+
+    for i, (image, label) in enumerate(zip(critters.images, critters.labels, strict=True)):
+        folder = tmp_path / critters.classes[label]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i:03}.png")
+    whole = mb.image_folder(tmp_path, 32)
+    streamed = new_encoder().fit_transform(lambda: mb.stream_folder(tmp_path, 32, 16, seed=None))
+    np.testing.assert_array_equal(streamed, new_encoder().fit_transform(whole))
+
+
+def test_partial_fit_learns_from_a_stream_and_keeps_what_it_learned(critters):
+    bag = new_encoder()
+    first = bag.partial_fit(critters[:25]).encoder_.words_
+    second = bag.partial_fit(critters[25:]).encoder_.words_
+    assert 0 < np.abs(first - second).max() < 1
+    assert bag.transform(critters).shape == (50, 12)
+
+
+def test_two_workers_give_the_same_vectors_and_leave_the_thread_limits_as_they_were(
+    critters, vectors
+):
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    result = new_encoder(max_images=30, n_jobs=2).fit_transform(critters)
+    np.testing.assert_array_equal(result, vectors)
+    assert [pool["num_threads"] for pool in threadpool_info()][: len(before)] == before
+
+
+def test_a_dask_cluster_gives_the_same_vectors(critters, vectors):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        joblib.parallel_config("dask"),
+    ):
+        result = new_encoder(max_images=30).fit_transform(critters)
+        ran = client.run(lambda dask_worker: dask_worker.state.transition_counter)
+    assert len(ran) == 2
+    assert all(ran.values()), "a worker had nothing to do"
+    np.testing.assert_array_equal(result, vectors)
+
+
+def test_it_lives_in_pipelines_and_unions(critters):
+    bags = make_union(new_encoder(), BagEncoder(DenseSIFT(8), FisherEncoder(4, n_components=6)))
+    model = clone(make_pipeline(bags, KNeighborsClassifier(1)))
+    assert model.fit(critters.images, critters.labels).score(critters.images, critters.labels) == 1
+    assert model[:-1].transform(critters.images).shape == (50, 12 + 2 * 4 * 6)
+
+
+def test_tfidf_is_learned_from_whole_images(critters):
+    bag = BagEncoder(DenseSIFT(8), HistogramEncoder(12, tfidf=True), max_descriptors=200)
+    plain = BagEncoder(DenseSIFT(8), HistogramEncoder(12), max_descriptors=200)
+    h = plain.fit_transform(critters)
+    idf = np.log(50 / (h > 0).sum(0))
+    np.testing.assert_allclose(bag.fit_transform(critters), h * idf, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        ("photos/", TypeError, "got str"),
+        (3, TypeError, "got int"),
+        ([np.zeros((32, 32, 3), np.uint8)], ValueError, "np.stack"),
+        ([], ValueError, "empty"),
+        (np.zeros((0, 32, 32, 3), np.uint8), ValueError, "empty"),
+    ],
+)
+def test_what_holds_no_images_is_refused(images, error, message):
+    with pytest.raises(error, match=message):
+        new_encoder().fit(images)
+
+
+def test_a_stream_that_is_used_up_is_noticed(critters):
+    with pytest.raises(ValueError, match="empty"):
+        new_encoder().fit_transform(iter([critters]))
