@@ -76,7 +76,9 @@ def word_votes(votes: Floats, examples: NDArray[np.uint8], title: str) -> Figure
     bars.barh(np.arange(rows), votes, color=np.where(votes > 0, RED, BLUE))
     bars.axvline(0, color="black", lw=0.8)
     bars.set(ylim=(rows - 0.5, -0.5), yticks=[], xlabel="vote of one patch (red: for)")
-    strips.imshow(mosaic, extent=(0, columns, rows - 0.5, -0.5), aspect="auto")
+    strips.imshow(
+        mosaic, interpolation="nearest", extent=(0, columns, rows - 0.5, -0.5), aspect="auto"
+    )
     strips.set(xticks=[], yticks=[], xlabel="patches that fall on this word")
     strips.spines[:].set_visible(False)
     figure.suptitle(title)
