@@ -77,6 +77,10 @@ def test_redrawing_leaves_no_figures_open():
     assert plt.get_fignums() == open_before
 
 
+def test_every_widget_can_be_found_in_the_page():
+    assert "minibag-widget" in Redrawn(dots, {"n": slider()})._dom_classes
+
+
 def test_png_has_the_size_asked_for():
     figure, _ = plt.subplots(figsize=(3, 2))
     assert Image.open(io.BytesIO(png(figure, dpi=50))).size == (150, 100)
