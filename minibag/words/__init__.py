@@ -3,7 +3,8 @@
 from minibag.words.classifier import BagOfVisualWords
 from minibag.words.color import LocalColor
 from minibag.words.encoder import BagEncoder
-from minibag.words.encodings import FisherEncoder, HistogramEncoder, PyramidEncoder, VLADEncoder
+from minibag.words.encodings import HistogramEncoder, PyramidEncoder
+from minibag.words.fisher import FisherEncoder, VLADEncoder
 from minibag.words.sift import DenseSIFT
 from minibag.words.vocabulary import Vocabulary
 

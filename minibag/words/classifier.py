@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 from minibag.bag import PatchGrid
 from minibag.data.imageset import ImageSet
 from minibag.words.encoder import BagEncoder, Images
-from minibag.words.encodings import ENCODINGS, HistogramEncoder
-from minibag.words.storage import load_bag, save_bag
+from minibag.words.encodings import HistogramEncoder
+from minibag.words.storage import ENCODINGS, load_bag, save_bag
 from minibag.words.vocabulary import Vocabulary
 
 Floats = NDArray[np.floating]

@@ -15,11 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_limits
 
-from minibag.words.vocabulary import Vocabulary, as_rows, sample
+from minibag.words.vocabulary import Vocabulary
 
 Floats = NDArray[np.floating]
 
@@ -46,7 +43,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
 
-class _WordEncoder(Encoder):
+class WordEncoder(Encoder):
     """An encoder that stands on a vocabulary."""
 
     learned: ClassVar[tuple[str, ...]] = ("words_",)
@@ -75,14 +72,14 @@ class _WordEncoder(Encoder):
         self.vocabulary_ = Vocabulary(self.n_words, self.random_state)
         self.vocabulary_.words_ = words
 
-    def _hard(self, rows: Floats) -> csr_matrix:
+    def one_hot(self, rows: Floats) -> csr_matrix:
         """One-hot words of patches (P, D): sparse (P, K)."""
         words = self.vocabulary_.predict(rows)
         ones, starts = np.ones(len(words), np.float32), np.arange(len(words) + 1)
         return csr_matrix((ones, words, starts), shape=(len(words), len(self.words_)))
 
 
-class HistogramEncoder(_WordEncoder):
+class HistogramEncoder(WordEncoder):
     """The bag of visual words: how often does each word occur? (Csurka et al. 2004).
 
     Parameters
@@ -163,7 +160,7 @@ class HistogramEncoder(_WordEncoder):
         """How much each patch counts for each word: (P, K), rows sum to 1."""
         rows = patches.reshape(-1, patches.shape[-1])
         if self.assignment == "hard":
-            return self._hard(rows)
+            return self.one_hot(rows)
         return softmax(-(self.vocabulary_.transform(rows) ** 2) / (2 * self.sigma**2), axis=1)
 
     def _membership(self, shape: tuple[int, ...]) -> Floats:
@@ -226,116 +223,6 @@ class PyramidEncoder(HistogramEncoder):
         self.levels = levels
 
 
-class VLADEncoder(_WordEncoder):
-    """Where do the descriptors lie around their word? (Jegou et al. 2010, section 3).
-
-    The vector holds, for each word, the sum of the differences between its descriptors and the
-    word: K * D entries, with signed square roots and length 1 (Jegou et al., PAMI 2012).
-
-    Parameters
-    ----------
-    n_words : int
-        Size of the vocabulary K.
-    random_state : int, RandomState or None
-        Seed of the vocabulary.
-    """
-
-    def __init__(self, n_words: int = 64, *, random_state: Any = 0) -> None:
-        self.n_words = n_words
-        self.random_state = random_state
-
-    def _encode(self, patches: Floats) -> Floats:
-        rows = as_rows(patches)
-        code = self._hard(rows)
-        count = np.asarray(code.sum(0)).reshape(-1, 1)
-        return power_normalise((code.T @ rows - count * self.words_).ravel())
-
-
-class FisherEncoder(Encoder):
-    """Where would a Gaussian mixture have to move? Improved Fisher vector (Perronnin et al. 2010).
-
-    Descriptors are reduced by PCA to D' dimensions and modelled by K Gaussians with diagonal
-    covariance. The vector is the gradient of the log-likelihood with respect to means and standard
-    deviations: 2 * K * D' entries, with signed square roots and length 1.
-
-    Parameters
-    ----------
-    n_words : int
-        Number of Gaussians K.
-    n_components : int
-        Dimensions D' kept by PCA.
-    max_descriptors : int
-        ``fit`` learns from a random sample of at most this many descriptors. Zero descriptors
-        (flat patches) are left out: a Gaussian on them would have no width.
-    random_state : int, RandomState or None
-        Seed of the sample, PCA and mixture.
-    """
-
-    learned = ("mean_", "axes_", "weights_", "means_", "deviations_")
-
-    def __init__(
-        self,
-        n_words: int = 64,
-        *,
-        n_components: int = 64,
-        max_descriptors: int = 100_000,
-        random_state: Any = 0,
-    ) -> None:
-        self.n_words = n_words
-        self.n_components = n_components
-        self.max_descriptors = max_descriptors
-        self.random_state = random_state
-
-    @threadpool_limits.wrap(limits=1)
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Learn PCA and mixture from descriptors (..., D)."""
-        rows = as_rows(X)
-        rows = sample(rows[rows.any(1)], self.max_descriptors, self.random_state)
-        need = max(self.n_words, self.n_components)
-        if len(rows) < need:
-            raise ValueError(f"a Fisher vector needs {need} descriptors or more, got {len(rows)}")
-        pca = PCA(self.n_components, random_state=self.random_state).fit(rows)
-        self.mean_, self.axes_ = pca.mean_, pca.components_
-        mixture = GaussianMixture(
-            self.n_words,
-            covariance_type="diag",
-            tol=1e-2,
-            max_iter=50,
-            init_params="k-means++",
-            random_state=self.random_state,
-        ).fit(self._reduce(rows).astype(np.float64))
-        learned = mixture.weights_, mixture.means_, np.sqrt(mixture.covariances_)
-        self.weights_, self.means_, self.deviations_ = (a.astype(np.float32) for a in learned)
-        return self
-
-    def _reduce(self, rows: Floats) -> Floats:
-        return (rows - self.mean_) @ self.axes_.T
-
-    def _encode(self, patches: Floats) -> Floats:
-        x = self._reduce(as_rows(patches))  # (P, D')
-        g = self.posteriors(x)  # (P, K)
-        s0, s1, s2 = g.sum(0)[:, None], g.T @ x, g.T @ x**2
-        mu, sigma, w = self.means_, self.deviations_, self.weights_[:, None]
-        by_mean = (s1 - s0 * mu) / (sigma * np.sqrt(w))
-        by_sigma = (s2 - 2 * mu * s1 + s0 * (mu**2 - sigma**2)) / (sigma**2 * np.sqrt(2 * w))
-        return power_normalise(np.concatenate([by_mean, by_sigma]).ravel() / len(x))
-
-    def posteriors(self, x: Floats) -> Floats:
-        """Return how likely each Gaussian made each reduced descriptor: (P, D') -> (P, K)."""
-        precision = 1 / self.deviations_**2
-        constant = np.log(self.weights_) - np.log(self.deviations_).sum(1)
-        constant -= (self.means_**2 * precision).sum(1) / 2
-        return softmax(constant + x @ (self.means_ * precision).T - x**2 @ precision.T / 2, axis=1)
-
-
-ENCODINGS: dict[str, type[Encoder]] = {
-    "histogram": HistogramEncoder,
-    "pyramid": PyramidEncoder,
-    "vlad": VLADEncoder,
-    "fisher": FisherEncoder,
-}
-
-
 def per_image(X: ArrayLike) -> Floats:
     """Return descriptors (N, h, w, D) or (N, h, w, S, D) as (N, h, w, S, D), or ValueError."""
     X = np.asarray(X)
@@ -347,8 +234,3 @@ def per_image(X: ArrayLike) -> Floats:
 def unit(vector: Floats) -> Floats:
     """Divide by the length; a zero vector stays zero."""
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def power_normalise(vector: Floats) -> Floats:
-    """Take signed square roots, then divide by the length (Perronnin et al. 2010, section 3)."""
-    return unit(np.sign(vector) * np.sqrt(np.abs(vector)))

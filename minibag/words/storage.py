@@ -12,10 +12,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from minibag.words.encoder import BagEncoder
-from minibag.words.encodings import ENCODINGS
+from minibag.words.encodings import Encoder, HistogramEncoder, PyramidEncoder
+from minibag.words.fisher import FisherEncoder, VLADEncoder
 from minibag.words.sift import DenseSIFT
 
 KIND = "minibag.BagOfVisualWords 1"
+ENCODINGS: dict[str, type[Encoder]] = {
+    "histogram": HistogramEncoder,
+    "pyramid": PyramidEncoder,
+    "vlad": VLADEncoder,
+    "fisher": FisherEncoder,
+}
 LINEAR = ("linear_svm", "logistic")
 
 

@@ -60,7 +60,12 @@ class Vocabulary(TransformerMixin, BaseEstimator):
 
     def _kmeans(self, init: Any) -> MiniBatchKMeans:
         return MiniBatchKMeans(
-            self.n_words, init=init, batch_size=4096, n_init=1, random_state=self.random_state
+            self.n_words,
+            init=init,
+            init_size=10 * self.n_words,  # k-means++ on a sample of this size
+            batch_size=4096,
+            n_init=1,
+            random_state=self.random_state,
         )
 
     @threadpool_limits.wrap(limits=1)  # small products: more threads only wait for each other

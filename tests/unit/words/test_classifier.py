@@ -64,14 +64,18 @@ LINEAR = {
 }
 
 
-@pytest.mark.parametrize("n_classes", [2, None])
-@pytest.mark.parametrize("params", LINEAR.values(), ids=LINEAR)
-@pytest.mark.parametrize("name", ["critters", "photos"])
-def test_the_mean_of_the_evidence_is_the_decision(name, params, n_classes, request):
+CASES = [
+    *((name, "critters", n) for name in LINEAR for n in (2, None)),
+    *((name, "photos", None) for name in ("histogram", "several patch sizes", "tf-idf")),
+]
+
+
+@pytest.mark.parametrize(("config", "name", "n_classes"), CASES)
+def test_the_mean_of_the_evidence_is_the_decision(config, name, n_classes, request):
     images = request.getfixturevalue(name)
     if n_classes:
         images = images[images.labels < n_classes]
-    model = BagOfVisualWords(**{"features": SIFT, **params}).fit(images)
+    model = BagOfVisualWords(**{"features": SIFT, **LINEAR[config]}).fit(images)
     mean = model.evidence(images).mean((2, 3))
     np.testing.assert_allclose(mean, model.logits(images), atol=1e-5)
     if n_classes:

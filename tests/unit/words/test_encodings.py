@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from minibag.words import FisherEncoder, HistogramEncoder, PyramidEncoder, VLADEncoder, Vocabulary
-from minibag.words.encodings import ENCODINGS
+from minibag.words.storage import ENCODINGS
 
 D, K = 12, 7
 
