@@ -1,5 +1,7 @@
 """Where images come from: critters, photos, Imagenette and any image folder. No torch here."""
 
+from minibag.data.critter_parts import PARTS
+from minibag.data.critter_scene import PART_GAP, PART_WIDTH
 from minibag.data.critters import CritterSet, critters
 from minibag.data.decode import UnreadableImageError
 from minibag.data.folder import image_folder, stream_folder
@@ -8,6 +10,9 @@ from minibag.data.imageset import ImageSet
 from minibag.data.photos import photos
 
 __all__ = [
+    "PARTS",
+    "PART_GAP",
+    "PART_WIDTH",
     "CritterSet",
     "ImageSet",
     "UnreadableImageError",

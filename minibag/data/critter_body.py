@@ -74,7 +74,7 @@ def draw_ground(draws: Draws, size: int, hue: Field) -> Field:
     lying = draws.uniform(0, 1) < 0.5
     blades[lying] = blades[lying].swapaxes(1, 2)
     texture = draws.uniform(0, 0.35, 1, 1) * blades
-    texture += draws.uniform(0.05, 0.3, 1, 1) * noise(draws.uniform(-0.5, 0.5, 17, 17), size)
+    texture += draws.uniform(0.03, 0.24, 1, 1) * noise(draws.uniform(-0.5, 0.5, 17, 17), size)
     canvas *= (1 + texture + np.float32(0.3) * clouds)[:, None]
     return canvas
 
@@ -85,8 +85,8 @@ def draw_body(draws: Draws, canvas: Field, hue: Field, outline: Field, roomy: bo
     axis = (np.arange(canvas.shape[-1], dtype=np.float32) + np.float32(0.5)) / np.float32(scale)
     body = _pose(draws, outline, roomy)
     coat = hsv(hue, draws.uniform(0.3, 0.75), draws.uniform(0.55, 0.85))
-    body.ink = hsv(draws.uniform(0, 1), draws.uniform(0.3, 0.9), draws.uniform(0.05, 0.25))
-    body.pale = hsv(draws.uniform(0, 1), draws.uniform(0.02, 0.25), draws.uniform(0.82, 1))
+    body.ink = hsv(draws.uniform(0, 1), draws.uniform(0.3, 0.9), draws.uniform(0.05, 0.22))
+    body.pale = hsv(draws.uniform(0, 1), draws.uniform(0.02, 0.25), draws.uniform(0.88, 1))
     body.blush = coat * np.float32(0.5) + BLUSH
     shadow = ellipse(axis - body.cx - 1, axis[:, None] - body.cy - body.b - 1, body.a, 5)
     paint(canvas, np.minimum(np.maximum(-shadow / 5, 0), ONE) * np.float32(0.45), 0.05)
@@ -107,7 +107,7 @@ def draw_body(draws: Draws, canvas: Field, hue: Field, outline: Field, roomy: bo
 
 def _pose(draws: Draws, outline: Field, roomy: bool) -> Body:
     """Draw place, tilt and size."""
-    stray, lean = (1.5, 0.05) if roomy else (4.0, 0.12)
+    stray, lean = (1.5, 0.05) if roomy else (4.0, 0.09)
     cx, cy = (draws.uniform(32 - stray, 32 + stray, 1, 1) for _ in range(2))
     tilt = draws.uniform(-lean, lean, 1, 1)
     shape = np.broadcast_to(ROOMY, (len(cx), 4)) if roomy else outline[:, :4]

@@ -82,7 +82,7 @@ def _draw_parts(draws: Draws, canvas: Field, body: Body, slots: Slots, distracto
     """Paint the parts; return the pixels of own parts, and clear what they hide of distractors."""
     radius = np.float32(PART_WIDTH * 0.46)
     px, py = body.place(slots.x * body.a[..., 0], slots.y * body.b[..., 0])
-    tilt = body.tilt + draws.uniform(-0.08, 0.08, slots.x.shape[1], 1)
+    tilt = body.tilt + draws.uniform(-0.06, 0.06, slots.x.shape[1], 1)
     masks = np.zeros(distractors.shape, bool)
     for slot in range(slots.x.shape[1]):
         window = Window(canvas, px[:, slot], py[:, slot], PART_WIDTH + 1)

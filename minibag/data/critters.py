@@ -66,7 +66,7 @@ def critters(
     arrangement : draw two classes with the same parts, two eyes and two feathers: in "rows" twins
         stand side by side, in "columns" one above the other. Every place shows either part
         equally often in both classes and parts are ``PART_GAP * size / 64`` pixels apart, so
-        patches up to that size carry no evidence at all
+        whatever a patch up to that size votes, the mean vote is the same for both classes
     texture_conflict : None gives outlines that say nothing. A number gives every class its typical
         outline, and this share of the images (0..1) the outline of another class: the parts that
         cover the body are of class ``labels``, the outline is that of class ``outlines``

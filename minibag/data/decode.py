@@ -63,7 +63,7 @@ def read_image(path: str | Path, size: int) -> Bytes:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert any Pillow mode to RGB without clipping and with transparency on white."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", None)):
+    if image.mode.startswith("I;16"):
         wide = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
@@ -105,7 +105,7 @@ def read_images(
                 images[len(kept)] = result  # closes up over skipped files
                 kept.append(i)
     if errors:
-        _report(errors, on_error if kept else "raise")
+        _report(errors, on_error)
     return images[: len(kept)], np.asarray(kept, dtype=int)
 
 

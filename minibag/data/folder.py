@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minibag.data.decode import OnError, read_images
+from minibag.data.decode import OnError, UnreadableImageError, read_images
 from minibag.data.imageset import ImageSet
 
 
@@ -64,10 +64,13 @@ def image_folder(
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If there are no class folders, an empty one, or (on_error="raise") unreadable files.
+        If there are no class folders, an empty one, or unreadable files; with on_error="skip"
+        only if all are.
     """
     files, labels, classes = list_folder(path)
     images, kept = read_images(files, size, on_error, n_jobs, progress)
+    if not len(kept):
+        raise UnreadableImageError(f"not one of the {len(files)} image files in {path} is readable")
     return ImageSet(images, labels[kept], classes)
 
 
@@ -107,6 +110,7 @@ def stream_folder(
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             images, kept = read_images([files[i] for i in chosen], size, on_error, n_jobs)
-            yield ImageSet(images, labels[chosen[kept]], classes)
+            if len(kept):
+                yield ImageSet(images, labels[chosen[kept]], classes)
 
     return batches()

@@ -17,9 +17,9 @@ from minibag.data.critter_scene import PART_GAP, PART_WIDTH
 from minibag.words import DenseSIFT
 
 GOLDEN = {
-    "plain": "dbac52a2b666bc052b5e4d5cf39942431d09a5ca37022811e21ddcc3d87b9880",
-    "arrangement": "3d351efd53e223af7085da8200b67e4b3f80d0e45c895ac3f132f97a996e5988",
-    "switches": "fea220afe2c403b0afd99a365194cb105a1e9b1c78896d768daa917edcb8626e",
+    "plain": "b48f84298a867b1cc1a0dae400cac3b2ee7ddba041286c7954aac6c293b089f8",
+    "arrangement": "e5f26766d7a2fb79e6f3062d23db52452dcb61b294ab8ea71f1aec2c59aab885",
+    "switches": "b58f9f309561d26c37310e80020f4c015c3a4f5c817d87fd086be6b18bd9805c",
 }
 KWARGS = {
     "plain": {},

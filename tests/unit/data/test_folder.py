@@ -121,6 +121,11 @@ def float_tiff(path):
     return path
 
 
+def wide_tiff(path):
+    Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(path)
+    return path
+
+
 def text(path):
     path.write_text("no image")
     return path
@@ -131,7 +136,14 @@ def empty(path):
     return path
 
 
-BAD = {"bomb.png": bomb, "cut.jpg": truncated, "f.tif": float_tiff, "t.png": text, "e.gif": empty}
+BAD = {
+    "bomb.png": bomb,
+    "cut.jpg": truncated,
+    "float.tif": float_tiff,
+    "wide.tif": wide_tiff,
+    "text.png": text,
+    "empty.gif": empty,
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -196,8 +208,15 @@ def test_unreadable_files_can_be_skipped_with_a_warning(folder):
 def test_a_folder_without_one_readable_file_is_an_error_even_when_skipping(tmp_path):
     (tmp_path / "a").mkdir()
     text(tmp_path / "a" / "x.png")
-    with pytest.raises(UnreadableImageError, match=r"x\.png"):
+    with pytest.warns(match="skipped"), pytest.raises(UnreadableImageError, match="not one"):
         image_folder(tmp_path, 16, on_error="skip")
+
+
+def test_a_stream_leaves_out_a_batch_of_unreadable_files(folder):
+    truncated(folder / "c" / "y.jpg")
+    with pytest.warns(UserWarning, match=r"y\.jpg"):
+        batches = list(stream_folder(folder, 16, batch_size=1, seed=None, on_error="skip"))
+    assert [int(batch.labels[0]) for batch in batches] == [0, 0, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_progress_is_shown_on_request(folder, capsys):
