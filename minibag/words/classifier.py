@@ -15,9 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import SVC, LinearSVC
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
@@ -25,6 +23,7 @@ from minibag.bag import PatchGrid
 from minibag.data.imageset import ImageSet
 from minibag.words.encoder import BagEncoder, Images
 from minibag.words.encodings import HistogramEncoder
+from minibag.words.heads import is_linear, new_head
 from minibag.words.storage import ENCODINGS, load_bag, save_bag
 from minibag.words.vocabulary import Vocabulary
 
@@ -51,7 +50,8 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState or None
         Seed of sample, vocabulary and classifier.
     C : float
-        Inverse strength of the regularisation, for vectors of about length 1.
+        Inverse strength of the regularisation, for vectors of about length 1 (standardised
+        histograms are scaled to it). Try 0.1 to 10; VLAD and Fisher vectors like more than 1.
     n_jobs : int or None
         Processes, see `BagEncoder`.
 
@@ -64,7 +64,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
     encoder_ : BagEncoder
         The fitted images-to-vectors step.
     coef_, intercept_ : float64 arrays (C, F) and (C,), or (1, F) and (1,) for two classes
-        The linear head on the vectors of ``encoder_``; only if the head is linear.
+        The linear head on the vectors of ``encoder_``; None if the head is not linear.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         classifier: Any = "linear_svm",
         random_state: Any = 0,
         *,
-        C: float = 0.3,
+        C: float = 0.5,
         n_jobs: int | None = None,
     ) -> None:
         self.features = features
@@ -90,7 +90,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         """Learn codebook and classifier from images and labels (N,)."""
         if y is None and isinstance(X, np.ndarray):
             raise ValueError("requires y to be passed, but the target y is None: an array has none")
-        head = self._new_head()
+        head = new_head(self.classifier, self.C, self.random_state)
         self.encoder_ = BagEncoder(
             self.features, self._new_encoder(), n_jobs=self.n_jobs, random_state=self.random_state
         ).fit(X)
@@ -113,22 +113,6 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         size = {} if self.n_words is None else {"n_words": self.n_words}
         return ENCODINGS[self.encoding](random_state=self.random_state, **size)
 
-    def _new_head(self) -> Any:
-        if not isinstance(self.classifier, str):
-            if not hasattr(self.classifier, "decision_function"):
-                raise ValueError(
-                    f"{self.classifier} has no decision_function; a Pipeline needs none"
-                )
-            return clone(self.classifier)
-        heads = {
-            "linear_svm": LinearSVC(C=self.C, dual=True, random_state=self.random_state),
-            "logistic": LogisticRegression(C=self.C, max_iter=1000),
-            "intersection": SVC(C=self.C, kernel=intersection),
-        }
-        if self.classifier not in heads:
-            raise ValueError(f"classifier must be one of {[*heads]} or a scikit-learn classifier")
-        return heads[self.classifier]
-
     @threadpool_limits.wrap(limits=1)
     def _fit_head(self, head: Any, vectors: Floats, labels: NDArray[Any]) -> None:
         """Fit the head; a linear one is rewritten to act on the vectors as they are."""
@@ -141,7 +125,9 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
             scale[scale == 0] = 1  # a word that never occurs
             vectors = (vectors - centre) / scale  # average length 1
         self.head_ = head.fit(vectors, labels)
-        if hasattr(head, "coef_"):
+        self.coef_: Any = None
+        self.intercept_: Any = None
+        if is_linear(head, vectors[:20]):
             self.coef_ = np.ascontiguousarray(np.atleast_2d(head.coef_) / scale)
             self.intercept_ = np.atleast_1d(head.intercept_) - self.coef_ @ centre
 
@@ -149,7 +135,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         """Return the score of every class (N, C), or of ``classes_[1]`` if there are two (N,)."""
         check_is_fitted(self, "encoder_")
         vectors = self.encoder_.transform(X)
-        if not hasattr(self, "coef_"):
+        if self.coef_ is None:
             return self.head_.decision_function(vectors)
         scores = vectors.astype(float) @ self.coef_.T + self.intercept_
         return scores[:, 0] if len(self.classes_) == 2 else scores
@@ -184,7 +170,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "encoder_")
         cause = self.encoder_.encoder_.mixes_patches
-        if not hasattr(self, "coef_"):
+        if self.coef_ is None:
             cause = f"the classifier {self.classifier!r} is not linear in the vector (a kernel?)"
         if cause:
             raise ValueError(f"no exact evidence per patch: {cause}, which mixes the patches")
@@ -224,14 +210,6 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         Raises FileNotFoundError if there is no file, ValueError if it is damaged or another kind.
         """
         return load_bag(cls, path)
-
-
-def intersection(a: Floats, b: Floats) -> Floats:
-    """Return how much of two histograms overlaps, ``sum(min(a, b))``: (n, F), (m, F) -> (n, m).
-
-    Swain & Ballard, IJCV 1991.
-    """
-    return np.stack([np.minimum(row, b).sum(1) for row in a])
 
 
 def _note_labels(images: Images, seen: list[tuple[Any, ...]]) -> Iterator[ImageSet]:

@@ -1,8 +1,7 @@
 """Encodings: the descriptors of an image (h, w, D) or (h, w, S, D) become one vector.
 
 Histograms and pyramids are means of what the patches say one by one, so a linear classifier on
-them has exact evidence for every patch. VLAD and Fisher vectors end with square roots and a
-division by the length, which mix the patches: there is no evidence of one patch any more.
+them has exact evidence for every patch.
 """
 
 from __future__ import annotations

@@ -11,13 +11,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from minibag.words.color import LocalColor
 from minibag.words.encoder import BagEncoder
-from minibag.words.encodings import Encoder, HistogramEncoder, PyramidEncoder
+from minibag.words.encodings import HistogramEncoder, PyramidEncoder
 from minibag.words.fisher import FisherEncoder, VLADEncoder
 from minibag.words.sift import DenseSIFT
 
 KIND = "minibag.BagOfVisualWords 1"
-ENCODINGS: dict[str, type[Encoder]] = {
+FEATURES: dict[str, type] = {"DenseSIFT": DenseSIFT, "LocalColor": LocalColor}
+ENCODINGS: dict[str, type] = {
     "histogram": HistogramEncoder,
     "pyramid": PyramidEncoder,
     "vlad": VLADEncoder,
@@ -29,15 +31,14 @@ LINEAR = ("linear_svm", "logistic")
 def save_bag(model: Any, path: str | Path) -> None:
     """Write a fitted BagOfVisualWords; a killed run leaves the old file or the new one."""
     features, encoder = model.encoder_.features_, model.encoder_.encoder_
-    for part, known in ((features, [DenseSIFT]), (encoder, [*ENCODINGS.values()])):
-        if type(part) not in known:
-            raise ValueError(f"cannot save {part}: only {[k.__name__ for k in known]} can be saved")
+    for part, known in ((features, FEATURES), (encoder, ENCODINGS)):
+        if type(part) not in known.values():
+            raise ValueError(f"cannot save {part}: only minibag's own {[*known]} can be saved")
     if model.classifier not in LINEAR:
         raise ValueError(f"cannot save classifier={model.classifier!r}: only {LINEAR} can be saved")
     header = {
-        "features": features.get_params(),
-        "encoding": next(name for name, kind in ENCODINGS.items() if type(encoder) is kind),
-        "encoder": encoder.get_params(),
+        "features": [_name(features, FEATURES), features.get_params()],
+        "encoder": [_name(encoder, ENCODINGS), encoder.get_params()],
         "classifier": model.classifier,
         "C": model.C,
         "random_state": model.random_state,
@@ -72,8 +73,10 @@ def load_bag(kind: type, path: str | Path) -> Any:
 
 
 def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
-    features = DenseSIFT(**_tuples(header["features"]))
-    encoder = ENCODINGS[header["encoding"]](**_tuples(header["encoder"]))
+    features, encoder = (
+        known[header[part][0]](**_tuples(header[part][1]))
+        for part, known in (("features", FEATURES), ("encoder", ENCODINGS))
+    )
     for name in encoder.learned:
         setattr(encoder, name, arrays[name])
     params = {name: header[name] for name in ("classifier", "random_state", "C")}
@@ -83,6 +86,10 @@ def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
     model.classes, model.classes_ = tuple(header["classes"]), np.array(header["labels"])
     model.coef_, model.intercept_ = arrays["coef_"], arrays["intercept_"]
     return model
+
+
+def _name(part: Any, known: dict[str, type]) -> str:
+    return next(name for name, kind in known.items() if type(part) is kind)
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import (
     check_estimator_cloneable,
     check_estimator_repr,
@@ -29,10 +30,11 @@ from minibag.words import (
     DenseSIFT,
     FisherEncoder,
     HistogramEncoder,
+    LocalColor,
     PyramidEncoder,
     VLADEncoder,
 )
-from minibag.words.classifier import intersection
+from minibag.words.heads import intersection
 
 SIFT = DenseSIFT(8)
 
@@ -99,6 +101,27 @@ def test_evidence_that_does_not_exist_is_refused_with_the_cause(critters, params
     assert model.score(critters, critters.labels) > 0.3  # 0.125 is chance
     with pytest.raises(ValueError, match=f"no exact evidence per patch: .*{cause}"):
         model.evidence(critters[:2])
+
+
+@pytest.mark.parametrize("n_classes", [3, 8])
+def test_a_support_vector_machine_of_pairs_is_not_taken_for_a_linear_head(critters, n_classes):
+    """With three classes there are three pairs, so the shape of coef_ alone does not tell."""
+    images = critters[critters.labels < n_classes]
+    model = BagOfVisualWords(SIFT, 20, classifier=SVC(kernel="linear", C=100)).fit(images)
+    vectors = model.encoder_.transform(images)
+    own = SVC(kernel="linear", C=100).fit(vectors, images.labels).decision_function(vectors)
+    np.testing.assert_allclose(model.decision_function(images), own, atol=1e-6)
+    with pytest.raises(ValueError, match="not linear"):
+        model.evidence(images)
+
+
+def test_a_second_fit_forgets_the_first_head(critters):
+    model = BagOfVisualWords(SIFT, 20).fit(critters)
+    model.set_params(classifier="intersection").fit(critters)
+    expected = BagOfVisualWords(SIFT, 20, classifier="intersection").fit(critters)
+    np.testing.assert_array_equal(
+        model.decision_function(critters), expected.decision_function(critters)
+    )
 
 
 def test_evidence_is_local(fitted, critters):
@@ -232,7 +255,7 @@ SAVED = {
     "histogram": dict(n_words=20, features=DenseSIFT(8, (12, 16), root=True)),
     "tf-idf": dict(encoding=HistogramEncoder(20, tfidf=True, norm="l2")),
     "pyramid": dict(n_words=9, encoding="pyramid", classifier="logistic", C=np.float64(2)),
-    "vlad": dict(n_words=5, encoding="vlad"),
+    "vlad of colours": dict(features=LocalColor(8), n_words=5, encoding="vlad"),
     "fisher": dict(encoding=FisherEncoder(4, n_components=8)),
 }
 
@@ -314,7 +337,7 @@ def test_damaged_foreign_and_missing_files_are_refused(fitted, tmp_path):
     file.write_bytes(whole)
     arrays = load_file(file)
     del arrays["coef_"]
-    header = json.dumps({"encoding": "histogram"})
+    header = json.dumps({"features": ["DenseSIFT", {}], "encoder": ["histogram", {}]})
     save_file(arrays, file, {"kind": "minibag.BagOfVisualWords 1", "header": header})
     with pytest.raises(ValueError, match="damaged"):
         BagOfVisualWords.load(file)
