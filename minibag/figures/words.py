@@ -97,7 +97,8 @@ def _draw_wall(ax: Axes, wall: Wall, words: Sequence[int], names: Sequence[str])
     patches = np.concatenate([wall.mean[words, None], wall.nearest[words]], axis=1)
     framed = np.pad(patches, ((0, 0), (0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
     rows, columns, side = framed.shape[:3]
-    ax.imshow(framed.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
+    montage = framed.swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+    ax.imshow(montage, interpolation="nearest")
     ax.set_yticks(side * (np.arange(rows) + 0.5), names)
     ax.set_xticks([side * 0.5, side * (columns + 1) / 2], ["mean", "nearest patches"])
     ax.axvline(side - 0.5, color="black", linewidth=1)
@@ -123,8 +124,8 @@ def draw_word_maps(images: Bytes, word_maps: Ints, colours: Floats) -> Figure:
         subplot_kw={"xticks": [], "yticks": []},
     )  # fmt: skip
     for image, words, (above, below) in zip(images, word_maps, axes.T, strict=True):
-        above.imshow(image)
-        below.imshow(colours[words])
+        above.imshow(image, interpolation="nearest")
+        below.imshow(colours[words], interpolation="nearest")
     axes[0, 0].set_ylabel("image")
     axes[1, 0].set_ylabel("word map")
     figure.suptitle("Each cell gets the colour of its word: like texture, like colour")
@@ -139,7 +140,7 @@ def draw_histograms(images: Bytes, histograms: Floats, names: Sequence[str], tit
     )
     top = 1.1 * 100 * histograms.max()
     for image, histogram, name, (left, right) in zip(images, histograms, names, axes, strict=True):
-        left.imshow(image)
+        left.imshow(image, interpolation="nearest")
         left.set(xticks=[], yticks=[])
         left.set_title(name, fontsize=10)
         right.vlines(np.arange(len(histogram)), 0, 100 * histogram, color=BLUE, linewidth=1.5)
@@ -186,7 +187,7 @@ def word_use(word_maps: Ints, image: int, word: int) -> str:
     df = (word_maps == word).any((1, 2)).mean()
     idf = -np.log(df) if df else 0.0
     return (
-        f"{(word_maps[image] == word).sum()} cells here (tf {tf:.3f}) · in {df:.0%} of the images "
+        f"{(word_maps[image] == word).sum()} cells here (tf {tf:.3f}) · in {df:.1%} of the images "
         f"(idf {idf:.2f}) · tf-idf {tf * idf:.3f}"
     )
 
@@ -203,7 +204,9 @@ def explore_word(
     here = figure.add_axes((0.01, 0.04, 0.42, 0.82))
     fires = word_maps[image] == word
     seen = grid.paint(fires.astype(float), picture.shape[:2]) > 0
-    here.imshow(np.where(seen[..., None], picture, 255 - (255 - picture) // 4))
+    here.imshow(
+        np.where(seen[..., None], picture, 255 - (255 - picture) // 4), interpolation="nearest"
+    )
     rows, columns = grid.centres()
     i, j = np.nonzero(fires)
     here.scatter(columns[j], rows[i], s=16, c=ORANGE, edgecolors="white", linewidths=0.6)

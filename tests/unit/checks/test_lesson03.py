@@ -1,0 +1,80 @@
+"""Each check of lesson 03 takes the notebook's solution, and tells what is wrong with others."""
+
+import numpy as np
+import pytest
+
+from minibag.checks import lesson03
+from tests.unit.checks.solutions import solution, stub
+
+EXERCISES = ("assign", "histogram", "tfidf", "enough_words")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_of_the_notebook_passes(name):
+    for _ in range(5):  # checks draw fresh inputs
+        getattr(lesson03, name)(solution(3, name)).require()
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_stub_is_told_that_it_is_their_turn(name):
+    verdict = getattr(lesson03, name)(stub(3, name))
+    assert not verdict.passed
+    assert "your turn" in verdict.message
+    assert len(verdict.hints) == 3
+
+
+def _broadcast(x, w):
+    return ((x[:, None] - w) ** 2).sum(2).argmin(1)
+
+
+def _idf(h):
+    return np.log(len(h) / np.maximum((h > 0).sum(0), 1)) * (h.sum(0) > 0)
+
+
+def _bar(n_words, scores, slack):
+    mean = scores.mean(1)
+    return n_words[np.flatnonzero(mean >= mean.max() - slack)[0]]
+
+
+WRONG = {
+    "assign": [
+        (lambda x, w: (x @ w.T).argmax(1), "long words"),
+        (lambda x, w: ((w**2).sum(1) - 2 * x @ w.T).argmax(1), "farthest"),
+        (lambda x, w: ((w**2).sum(1) - 2 * x @ w.T).argmin(0), "axis"),
+        (lambda x, w: ((w**2).sum(1) - 2 * x @ w.T).min(1), "nearest word"),
+        (lambda x, w: ((w**2).sum(1) - x @ w.T).argmin(1), "nearest word"),
+        (_broadcast, "MB"),
+        (lambda x, w: (x @ w).argmin(1), "matmul"),
+    ],
+    "histogram": [
+        (lambda m, k: np.bincount(m.ravel(), minlength=k), "counts"),
+        (lambda m, k: np.bincount(m.ravel()) / m.size, "shape"),
+        (lambda m, k: np.unique(m, return_counts=True)[1] / m.size, "shape"),
+        (lambda m, k: np.bincount(m.ravel(), minlength=k) / k, "sum"),
+        (lambda m, k: np.sort(np.bincount(m.ravel(), minlength=k))[::-1] / m.size, "wrong place"),
+    ],
+    "tfidf": [
+        (lambda h: h * np.log(len(h) / (h > 0).sum(0)), "not finite"),
+        (lambda h: h * -_idf(h), "sign"),
+        (lambda h: h * np.log(1 / np.maximum(h.sum(0) / h.sum(), 1e-9)), "every image"),
+        (lambda h: h * (1 + _idf(h)), "every image"),
+        (lambda h: h * _idf(h) / np.log(2), "natural logarithm"),
+        (lambda h: _idf(h), "shape"),
+    ],
+    "enough_words": [
+        (lambda n, a: n[int(a.mean(1).argmax())], "standard error below the best"),
+        (lambda n, a: int(a.mean(1).argmax()), "index"),
+        (lambda n, a: _bar(n, a, a.std(1, ddof=1).max()), "standard deviation"),
+        (lambda n, a: n[0], "more than one standard error"),
+        (lambda n, a: max(n), "standard error below the best"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "keyword"), [(n, w, k) for n, cases in WRONG.items() for w, k in cases]
+)
+def test_a_wrong_answer_is_told_what_is_wrong(name, wrong, keyword):
+    verdict = getattr(lesson03, name)(wrong)
+    assert not verdict.passed
+    assert keyword in verdict.message
