@@ -85,6 +85,8 @@ def extract(archive: Path, folder: Path) -> None:
 
     Members that point outside the folder, links out of it and device files are errors.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise DataError("unpacking safely needs Python 3.11.4 or newer: tarfile's data filter")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
