@@ -70,15 +70,19 @@ def word_votes(votes: Floats, examples: NDArray[np.uint8], title: str) -> Figure
     rows, columns, side = examples.shape[:3]
     framed = np.pad(examples, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     mosaic = framed.transpose(0, 2, 1, 3, 4).reshape(rows * (side + 2), columns * (side + 2), 3)
+    # A little more width than the square patches need, so that bars and strips share their height.
     figure, (bars, strips) = plt.subplots(
-        1, 2, figsize=(8, 0.5 * rows + 0.9), width_ratios=[1, 1.3], layout="constrained"
+        1,
+        2,
+        figsize=(4 + 0.65 * columns, 0.55 * rows + 0.9),
+        width_ratios=[3.5, 0.65 * columns],
+        layout="constrained",
     )
     bars.barh(np.arange(rows), votes, color=np.where(votes > 0, RED, BLUE))
     bars.axvline(0, color="black", lw=0.8)
     bars.set(ylim=(rows - 0.5, -0.5), yticks=[], xlabel="vote of one patch (red: for)")
-    strips.imshow(
-        mosaic, interpolation="nearest", extent=(0, columns, rows - 0.5, -0.5), aspect="auto"
-    )
+    strips.imshow(mosaic, interpolation="nearest", extent=(0, columns, rows - 0.5, -0.5))
+    strips.set_anchor("W")
     strips.set(xticks=[], yticks=[], xlabel="patches that fall on this word")
     strips.spines[:].set_visible(False)
     figure.suptitle(title)
