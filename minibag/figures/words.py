@@ -183,11 +183,11 @@ def draw_curves(
 
 def word_use(word_maps: Ints, image: int, word: int) -> str:
     """Say how often one image uses a word, and how many images of (N, h, w) have it at all."""
-    tf = (word_maps[image] == word).mean()
+    fires = word_maps[image] == word
     df = (word_maps == word).any((1, 2)).mean()
-    idf = -np.log(df) if df else 0.0
+    tf, idf = fires.mean(), -np.log(df) if df else 0.0
     return (
-        f"{(word_maps[image] == word).sum()} cells here (tf {tf:.3f}) · in {df:.1%} of the images "
+        f"{fires.sum()} of {fires.size} cells (tf {tf:.3f}) · in {df:.1%} of the images "
         f"(idf {idf:.2f}) · tf-idf {tf * idf:.3f}"
     )
 
@@ -210,7 +210,7 @@ def explore_word(
     rows, columns = grid.centres()
     i, j = np.nonzero(fires)
     here.scatter(columns[j], rows[i], s=16, c=ORANGE, edgecolors="white", linewidths=0.6)
-    here.set(xticks=[], yticks=[], title=f"Word {word} fires in {len(i)} cells")
+    here.set(xticks=[], yticks=[], title=f"Where word {word} fires")
     _draw_wall(figure.add_axes((0.45, 0.66, 0.54, 0.2)), wall, [word], [""])
     bars = figure.add_axes((0.52, 0.14, 0.46, 0.38))
     counts = np.bincount(word_maps[image].ravel(), minlength=len(wall.mean))
@@ -220,5 +220,5 @@ def explore_word(
     bars.set(xlim=(-2, len(counts) + 1), ylim=(0, 1.2 * counts.max()), xlabel="word")
     bars.set_ylabel("cells of this image")
     bars.spines[["top", "right"]].set_visible(False)
-    figure.text(0.45, 0.9, word_use(word_maps, image, word), fontsize=10)
+    figure.text(0.43, 0.9, word_use(word_maps, image, word), fontsize=9)
     return figure

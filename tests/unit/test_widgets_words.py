@@ -121,7 +121,7 @@ def test_tf_idf_of_the_caption_is_that_of_a_loop(scene):
     _, word_maps, _, _ = scene
     images_with_word = sum(3 in words for words in word_maps)
     share = list(word_maps[0].ravel()).count(3) / 9
-    assert f"4 cells here (tf {share:.3f})" in word_use(word_maps, 0, 3)
+    assert f"4 of 9 cells (tf {share:.3f})" in word_use(word_maps, 0, 3)
     assert word_use(word_maps, 0, 3).endswith(f"{share * np.log(5 / images_with_word):.3f}")
     assert word_use(word_maps, 0, 6).endswith("tf-idf 0.000")
 
