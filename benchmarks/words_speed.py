@@ -61,7 +61,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time and memory of the word pipeline")
     parser.add_argument("--limit", type=int, help="photographs per class, to try it out")
     limit = parser.parse_args().limit
-    model = mb.BagOfVisualWords(n_words=400, n_jobs=JOBS, random_state=0)
+    features = mb.DenseSIFT(step=6, patch_size=(16, 24, 32), root=True)
+    model = mb.BagOfVisualWords(features, n_words=400, n_jobs=JOBS, random_state=0)
     with watched() as seen:
         start = time.perf_counter()
         train = mb.imagenette("train", size=160, limit=limit, n_jobs=JOBS)
