@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -19,21 +21,20 @@ PARTS = ("Begin", "Words from SIFT", "Learned words", "Questions to a bag")
 COLOURS = ("#595959", "#0b6e8a", "#8a4b08", "#6b3fa0")  # dark enough for white text
 HOMEWORK = {4: "homework 1", 9: "homework 2", 12: "homework 3"}
 IDEA = ("images", "patches", "evidence", "bag", "class")
-RUNGS = (
-    "chance",
-    "tiny images + nearest neighbour",
-    "bag of words + nearest neighbour",
-    "bag of words + linear",
-    "+ spatial pyramid",
-    "Fisher vectors",
-    "best of the word models",
-    "learned words",
-    "BagNet-9",
-    "BagNet-17",
-    "BagNet-33",
-    "ResNet",
-)
-MEASURED = {"chance": 0.101}  # on Imagenette, from benchmarks/results (a test compares them)
+RUNGS = {  # rung: how its name begins in the recorded results
+    "chance": "chance",
+    "tiny images + nearest neighbour": "tiny images, 1-NN",
+    "bag of words + nearest neighbour": "histogram 400, 1-NN",
+    "bag of words + linear": "histogram 400, linear",
+    "+ spatial pyramid": "pyramid 400, linear",
+    "Fisher vectors": "Fisher 64, linear",
+    "best of the word models": "best",
+    "learned words": "learned words",
+    "BagNet-9": "BagNet-9",
+    "BagNet-17": "BagNet-17",
+    "BagNet-33": "BagNet-33",
+    "ResNet": "ResNet",
+}
 
 
 def course_map(ready: Collection[int]) -> Figure:
@@ -82,13 +83,35 @@ def _card(
         ax.text(column + 0.46, y - 0.45, HOMEWORK[number], fontsize=9, ha="center", va="center")
 
 
-def ladder(measured: Mapping[str, float], data: str) -> Figure:
+def measured(results: Path) -> dict[str, float]:
+    """Return the accuracy in [0, 1] of every rung that was recorded.
+
+    Parameters
+    ----------
+    results : folder
+        Its files ``*_ladder.json`` hold ``{"rungs": {name: {"accuracy": ...}}}``, as the programs
+        in ``benchmarks`` write them. A folder without any gives an empty dict: nothing measured.
+    """
+    recorded = {
+        name: row["accuracy"]
+        for path in sorted(results.glob("*_ladder.json"))
+        for name, row in json.loads(path.read_text())["rungs"].items()
+    }
+    return {
+        rung: accuracy
+        for rung, start in RUNGS.items()
+        for name, accuracy in recorded.items()
+        if name.startswith(start)
+    }
+
+
+def ladder(accuracies: Mapping[str, float], data: str) -> Figure:
     """Return the accuracy ladder of the course from chance (below) to a ResNet (above).
 
     Parameters
     ----------
-    measured : dict
-        Accuracy in [0, 1] by rung, keys among `RUNGS`; a rung without a value is 'to come'.
+    accuracies : dict
+        Accuracy in [0, 1] by rung, as `measured` gives them; a rung without one is 'to come'.
     data : str
         What the accuracies were measured on; stands in the title.
 
@@ -97,13 +120,13 @@ def ladder(measured: Mapping[str, float], data: str) -> Figure:
     ValueError
         If a key is not a rung, or a value lies outside [0, 1].
     """
-    for rung, accuracy in measured.items():
+    for rung, accuracy in accuracies.items():
         if rung not in RUNGS or not 0 <= accuracy <= 1:
-            raise ValueError(f"{rung!r}: {accuracy} is not an accuracy in [0, 1] of one of {RUNGS}")
+            raise ValueError(f"{rung!r}: {accuracy} is not an accuracy in [0, 1] of {list(RUNGS)}")
     fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
     for y, rung in enumerate(RUNGS):
-        if rung in measured:
-            percent = 100 * measured[rung]
+        if rung in accuracies:
+            percent = 100 * accuracies[rung]
             ax.barh(y, percent, color=COLOURS[1], height=0.7)
             ax.text(percent + 1, y, f"{percent:.0f} %", va="center", fontsize=10)
         else:

@@ -1,10 +1,13 @@
 """The course's map and ladder and the pictures of a vote: what they show and what they refuse."""
 
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
+from benchmarks import words_ladder
 from minibag.figures import course, evidence
 
 
@@ -39,6 +42,20 @@ def test_the_ladder_has_a_bar_only_for_what_was_measured():
 def test_the_ladder_refuses_unknown_rungs_and_percent(measured):
     with pytest.raises(ValueError, match="not an accuracy in"):
         course.ladder(measured, "toys")
+
+
+def test_every_rung_that_the_benchmark_records_has_its_place_on_the_ladder(tmp_path):
+    names = [name for _, heads in words_ladder.rungs() for name in heads if "VLAD" not in name]
+    rungs = {name: {"accuracy": k / 10} for k, name in enumerate(names)}
+    (tmp_path / "words_ladder.json").write_text(json.dumps({"rungs": rungs}))
+    (tmp_path / "words_ladder_tried.json").write_text("{}")
+    read = course.measured(tmp_path)
+    assert list(read) == list(course.RUNGS)[: len(names)]
+    assert list(read.values()) == [k / 10 for k in range(len(names))]
+
+
+def test_what_was_never_recorded_is_not_measured(tmp_path):
+    assert course.measured(tmp_path / "nowhere") == {}
 
 
 def test_a_gallery_needs_a_title_for_every_image():
