@@ -28,7 +28,7 @@ class Lab:
         expect(self.page.locator(".jp-Notebook")).to_be_visible(timeout=60 * SECOND)
         self._wait_idle()
 
-    def run_all(self, timeout: float = 120) -> NotebookNode:
+    def run_all(self, timeout: float = 240) -> NotebookNode:
         """Run every cell through the menu, save, and return the saved notebook."""
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_text("Run All Cells", exact=True).click()
