@@ -30,16 +30,19 @@ NAMES = {
 def find_imagenette(root: str | Path | None = None, size: int = 160) -> Path:
     """Return the folder of Imagenette below ``root``: the smallest copy with sides >= ``size``.
 
-    ``root`` None looks in ``$MINIBAG_DATA``, or in ``data/`` if that is not set. Raises
-    FileNotFoundError with the command that fetches the set if there is none.
+    ``root`` None looks in ``$MINIBAG_DATA``, or if that is not set in ``data/`` and ``../data/``
+    (lessons run in ``notebooks/``). Raises FileNotFoundError with the command that fetches the set
+    if there is none.
     """
-    base = Path(root if root is not None else os.environ.get("MINIBAG_DATA") or "data")
-    found = [base / name for name in FOLDERS if (base / name).is_dir()]
+    given = root if root is not None else os.environ.get("MINIBAG_DATA")
+    bases = [Path(given)] if given else [Path("data"), Path("../data")]
+    found = [base / name for base in bases for name in FOLDERS if (base / name).is_dir()]
     if not found:
+        where = f" --root {given}" if given else ""
         raise FileNotFoundError(
-            f"no Imagenette in {base.absolute()} (looked for {', '.join(FOLDERS)}). Fetch it with "
-            f"`python data_scripts/get_imagenette.py --root {base}`, or set MINIBAG_DATA to the "
-            "folder that has it."
+            f"no Imagenette in {' or '.join(map(str, bases))} (looked for {', '.join(FOLDERS)}). "
+            f"Fetch it in the course's folder with `python data_scripts/get_imagenette.py{where}`, "
+            "or set MINIBAG_DATA to the folder that has it."
         )
     side = {"imagenette2-160": 160, "imagenette2-320": 320}
     large_enough = [folder for folder in found if side.get(folder.name, size) >= size]

@@ -59,6 +59,9 @@ def test_the_root_is_minibag_data_then_data(tmp_path, monkeypatch):
     (tmp_path / "other" / "imagenette2").mkdir(parents=True)
     monkeypatch.delenv("MINIBAG_DATA", raising=False)
     assert find_imagenette().resolve() == (tmp_path / "data" / "imagenette2")
+    (tmp_path / "notebooks").mkdir()  # where lessons run
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert find_imagenette().resolve() == (tmp_path / "data" / "imagenette2")
     monkeypatch.setenv("MINIBAG_DATA", str(tmp_path / "other"))
     assert find_imagenette() == tmp_path / "other" / "imagenette2"
 
