@@ -19,7 +19,6 @@ LESSONS = (
 )
 PARTS = ("Begin", "Words from SIFT", "Learned words", "Questions to a bag")
 COLOURS = ("#595959", "#0b6e8a", "#8a4b08", "#6b3fa0")  # dark enough for white text
-HOMEWORK = {4: "homework 1", 9: "homework 2", 12: "homework 3"}
 IDEA = ("images", "patches", "evidence", "bag", "class")
 RUNGS = {  # rung: how its name begins in the recorded results
     "chance": "chance",
@@ -79,8 +78,6 @@ def _card(
     )
     ax.text(column + 0.06, y + 0.18, f"{number:02d}", color=ink, fontsize=10, va="center")
     ax.text(column + 0.46, y - 0.07, title, color=ink, fontsize=10, ha="center", va="center")
-    if number in HOMEWORK:
-        ax.text(column + 0.46, y - 0.45, HOMEWORK[number], fontsize=9, ha="center", va="center")
 
 
 def measured(results: Path) -> dict[str, float]:
