@@ -50,6 +50,13 @@ class Verdict:
         )
 
 
+def refuse(*cases: tuple[Any, str]) -> None:
+    """Raise CheckFailed with the message of the first case that holds."""
+    for holds, message in cases:
+        if holds:
+            raise CheckFailed(message)
+
+
 def check(*hints: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
     """Turn a function that raises CheckFailed, or returns praise, into one that gives a Verdict.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import data
 
-from minibag.checks.core import CheckFailed, check
+from minibag.checks.core import CheckFailed, check, refuse
 from minibag.words.sift import DenseSIFT
 
 Floats = NDArray[np.floating]
@@ -22,13 +22,6 @@ WHY = {
     "moved by 3 pixels": "a cell is 4 pixels wide and shared softly: how much stays in its cell?",
     "negative": "bright and dark swap; where do the arrows point then?",
 }
-
-
-def _refuse(*cases: tuple[bool | np.bool_, str]) -> None:
-    """Raise CheckFailed with the message of the first case that holds."""
-    for holds, message in cases:
-        if holds:
-            raise CheckFailed(message)
 
 
 @check(
@@ -45,9 +38,9 @@ def orientation_histogram(student: Callable[[Floats, Floats], Floats]) -> str:
     above = np.bincount(low.ravel(), (part * size).ravel(), 8)
     truth, hard = below + np.roll(above, 1), np.round(turns).astype(int) % 8
     answer = np.asarray(student(dx, dy), float)
-    _refuse((answer.shape != (8,), f"eight bins make shape (8,), yours is {answer.shape}."))
+    refuse((answer.shape != (8,), f"eight bins make shape (8,), yours is {answer.shape}."))
     flipped = truth[-np.arange(8) % 8]
-    _refuse(
+    refuse(
         (np.allclose(answer, np.bincount(hard.ravel(), size.ravel(), 8)), "each gradient went to "
          "one bin; share it between its two nearest."),
         (np.allclose(answer, below + above), "the neighbour bin's share stayed in the lower bin."),
@@ -76,7 +69,7 @@ def normalise_clip_normalise(student: Callable[[Floats], Floats]) -> str:
         student(kept)
         flat = np.asarray(student(np.zeros(128)))
     early = np.minimum(raw, 0.2) / np.linalg.norm(np.minimum(raw, 0.2))
-    _refuse(
+    refuse(
         (answer.shape != (128,), f"a descriptor has shape (128,), yours {answer.shape}."),
         (np.allclose(answer, unit), "length 1, but no entry was cut at 0.2."),
         (np.allclose(answer, cut), "cut, but not scaled again: its length is no longer 1."),
@@ -107,7 +100,7 @@ def ratio_test(student: Callable[[Floats, Floats, float], NDArray[np.intp]]) -> 
     def same(other: NDArray[np.intp]) -> bool:
         return np.array_equal(pairs, other)
 
-    _refuse(
+    refuse(
         (pairs.shape[1:] != (2,), f"pairs have shape (K, 2), yours {pairs.shape}."),
         (same(nearest), "you kept every nearest neighbour; where is the ratio?"),
         (same(nearest[~keep]), "you kept the ambiguous ones and dropped the clear ones."),
@@ -126,9 +119,9 @@ def ratio_test(student: Callable[[Floats, Floats, float], NDArray[np.intp]]) -> 
 def predict_changes(student: Callable[[], Mapping[str, str]]) -> str:
     """Check a function () -> {change: "same", "drift" or "lost"} against photographs."""
     guess = dict(student())
-    _refuse((set(guess) != set(WHY), f"predict exactly these: {', '.join(WHY)}."))
+    refuse((set(guess) != set(WHY), f"predict exactly these: {', '.join(WHY)}."))
     answers = ("same", "drift", "lost")
-    _refuse((not set(guess.values()) <= set(answers), f"answer with one of {answers}."))
+    refuse((not set(guess.values()) <= set(answers), f"answer with one of {answers}."))
     truth = {k: answers[(v < 0.97) + (v < 0.6)] for k, v in _similarities().items()}
     wrong = [change for change in WHY if guess[change] != truth[change]]
     if wrong:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from minibag.checks.core import CheckFailed, check
-
-
-def _fail_if(wrong: Any, message: str) -> None:
-    if wrong:
-        raise CheckFailed(message)
+from minibag.checks.core import check, refuse
 
 
 @check(
@@ -35,21 +29,18 @@ def assign(student: Callable[[NDArray, NDArray], NDArray]) -> str:
         peak = tracemalloc.get_traced_memory()[1] / 2**20
     finally:
         tracemalloc.stop()
-    _fail_if(
-        answer.shape != (1000,),
-        f"1000 descriptors and 100 words gave shape {answer.shape}, expected (1000,): one word "
-        "for each descriptor. Which axis of the (1000, 100) table runs over the words?",
-    )
+    refuse((answer.shape != (1000,), f"1000 descriptors and 100 words gave shape {answer.shape}, "
+            "expected (1000,): one word for each descriptor. Which axis of the (1000, 100) table "
+            "runs over the words?"))  # fmt: skip
     farthest, longest = distances.argmax(1), (descriptors @ words.T).argmax(1)
-    _fail_if((answer == farthest).all(), "you took the farthest word: smaller is better.")
-    _fail_if((answer == longest).all(), "the largest x.w favours long words: put |w|^2 back.")
     right = np.mean(answer == distances.argmin(1))
-    _fail_if(right < 0.999, f"only {right:.0%} of the descriptors got their nearest word.")
-    _fail_if(
-        peak > 20,
-        f"right, but it took {peak:.0f} MB for a table of 1 MB: (n, 1, D) - (K, D) makes an "
-        "(n, K, D) array. Write the distance with a matrix product instead.",
-    )
+    refuse(
+        ((answer == farthest).all(), "you took the farthest word: smaller is better."),
+        ((answer == longest).all(), "the largest x.w favours long words: put |w|^2 back."),
+        (right < 0.999, f"only {right:.0%} of the descriptors got their nearest word."),
+        (peak > 20, f"right, but it took {peak:.0f} MB for a table of 1 MB: (n, 1, D) - (K, D) "
+         "makes an (n, K, D) array. Write the distance with a matrix product instead."),
+    )  # fmt: skip
     return "every descriptor got its nearest word, in little memory."
 
 
@@ -62,16 +53,15 @@ def histogram(student: Callable[[NDArray, int], NDArray]) -> str:
     """Check ``histogram(word_map (h, w), n_words) -> (n_words,)`` with sum 1."""
     word_map = np.random.default_rng().integers(2, 30, (9, 13))  # of 50 words, 22 do not occur
     answer = np.asarray(student(word_map.copy(), 50), dtype=float)
-    _fail_if(
-        answer.shape != (50,),
-        f"50 words gave shape {answer.shape}, expected (50,): words that do not occur count 0, "
-        "so that the same place means the same word in every image.",
-    )
+    refuse((answer.shape != (50,), f"50 words gave shape {answer.shape}, expected (50,): words "
+            "that do not occur count 0, so the same entry is the same word always."))  # fmt: skip
     expected = np.array([np.mean(word_map == word) for word in range(50)])
     counts = np.allclose(answer, expected * word_map.size)
-    _fail_if(counts, "these are counts. Divide by the number of cells, or large images win.")
-    _fail_if(not np.isclose(answer.sum(), 1), f"the parts sum to {answer.sum():.3f}, expected 1.")
-    _fail_if(not np.allclose(answer, expected), "the sum is 1, but words are in the wrong place.")
+    refuse(
+        (counts, "these are counts. Divide by the number of cells, or large images win."),
+        (not np.isclose(answer.sum(), 1), f"the parts sum to {answer.sum():.3f}, expected 1."),
+        (not np.allclose(answer, expected), "the sum is 1, but words are in the wrong place."),
+    )
     return "one number for each word, in word order, and they sum to 1."
 
 
@@ -89,20 +79,17 @@ def tfidf(student: Callable[[NDArray], NDArray]) -> str:
     tf = counts / counts.sum(1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         answer = np.asarray(student(tf.copy()), dtype=float)
-    _fail_if(answer.shape != tf.shape, f"expected shape {tf.shape}, got {answer.shape}.")
-    _fail_if(
-        not np.isfinite(answer).all(),
-        "some values are not finite: word 0 is in no image, so N / df divides by 0. It weighs 0.",
-    )
+    refuse((answer.shape != tf.shape, f"expected shape {tf.shape}, got {answer.shape}."))
     df = np.array([sum(row[word] > 0 for row in tf) for word in range(12)])
     expected = tf * np.log(40 / np.maximum(df, 1))
-    _fail_if(np.allclose(answer, -expected), "the sign is turned: log(N / df), not log(df / N).")
-    _fail_if(
-        np.abs(answer[:, 1]).max() > 1e-9,
-        "word 1 is in every image and tells nothing: its weight must be log(40 / 40) = 0. Count "
-        "the images that have the word, not how often it occurs.",
-    )
-    _fail_if(not np.allclose(answer, expected), "not tf * log(N / df) with the natural logarithm.")
+    refuse(
+        (not np.isfinite(answer).all(), "some values are not finite: word 0 is in no image, so "
+         "N / df divides by 0. It weighs 0."),
+        (np.allclose(answer, -expected), "the sign is turned: log(N / df), not log(df / N)."),
+        (np.abs(answer[:, 1]).max() > 1e-9, "word 1 is in every image and tells nothing: its "
+         "weight must be log(40 / 40) = 0. Count the images that have the word, not how often."),
+        (not np.allclose(answer, expected), "not tf * log(N / df) with the natural logarithm."),
+    )  # fmt: skip
     return "common words weigh little, rare words much, unseen words nothing."
 
 
@@ -121,9 +108,9 @@ def enough_words(student: Callable[[Sequence[int], NDArray], int]) -> str:
     ):
         answer = student(sizes, np.array(means)[:, None] + spread)
         told = f"for mean accuracies {means} with a standard error of 0.0115 you said {answer}: "
-        _fail_if(answer not in sizes, f"{told}answer with a number of words, not its index.")
+        refuse((answer not in sizes, f"{told}answer with a number of words, not its index."))
         more = f"{expected} words are less than one standard error below the best."
-        _fail_if(answer > expected, told + more)
+        refuse((answer > expected, told + more))
         less = "that is more than one standard error below the best. The bar is the standard "
-        _fail_if(answer < expected, f"{told}{less}error of the mean, not the standard deviation.")
+        refuse((answer < expected, f"{told}{less}error of the mean, not the standard deviation."))
     return "the smallest vocabulary that the noise cannot tell from the best."

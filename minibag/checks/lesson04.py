@@ -9,17 +9,10 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from minibag.checks.core import CheckFailed, check
+from minibag.checks.core import check, refuse
 
 Floats = NDArray[np.floating]
 Words = NDArray[np.intp]
-
-
-def _refuse(*cases: tuple[bool | np.bool_, str]) -> None:
-    """Raise CheckFailed with the message of the first case that holds."""
-    for holds, message in cases:
-        if holds:
-            raise CheckFailed(message)
 
 
 @check(
@@ -33,9 +26,9 @@ def vote_table(student: Callable[[StandardScaler, LinearSVC], tuple[Floats, Floa
     scaler = StandardScaler().fit(histograms)
     svm = LinearSVC(random_state=0).fit(scaler.transform(histograms), np.arange(60) % 3)
     weights, bias = map(np.asarray, student(scaler, svm))
-    _refuse((weights.shape != (3, 6), f"weights need shape (3, 6), yours have {weights.shape}."))
+    refuse((weights.shape != (3, 6), f"weights need shape (3, 6), yours have {weights.shape}."))
     off = histograms @ weights.T + bias - svm.decision_function(scaler.transform(histograms))
-    _refuse(
+    refuse(
         (np.ptp(off, 0).max() > 1e-6, "scores differ by image: is each weight over its scale?"),
         (np.abs(off).max() > 1e-6, "weights right; the bias is off by what the mean contributes."),
     )
@@ -44,7 +37,7 @@ def vote_table(student: Callable[[StandardScaler, LinearSVC], tuple[Floats, Floa
 
 @check(
     "weights[:, word_map] looks up the votes of all patches at once.",
-    "The mean over the patches of a constant is that constant: every patch gets the whole bias.",
+    "Every patch gets the whole bias: a constant is its own mean. bias[:, None, None] fits in shape.",
 )
 def evidence_map(student: Callable[[Words, Floats, Floats], Floats]) -> str:
     """Check a function (word_map (h, w), weights (C, K), bias (C,)) -> evidence (C, h, w)."""
@@ -52,9 +45,9 @@ def evidence_map(student: Callable[[Words, Floats, Floats], Floats]) -> str:
     words, weights, bias = rng.integers(0, 7, (4, 5)), rng.normal(size=(3, 7)), rng.normal(size=3)
     right = weights[:, words] + bias[:, None, None]
     evidence = np.asarray(student(words, weights, bias))
-    _refuse((evidence.shape != (3, 4, 5), f"shape should be (3, 4, 5), yours is {evidence.shape}."))
+    refuse((evidence.shape != (3, 4, 5), f"shape should be (3, 4, 5), yours is {evidence.shape}."))
     mean, score = evidence.mean((1, 2)), right.mean((1, 2))
-    _refuse(
+    refuse(
         (np.allclose(mean, score - bias), "the bias is missing: mean and score differ by it."),
         (np.allclose(20 * mean, score), "the sum of your map is the score; here the mean is."),
         (not np.allclose(mean, score), "the mean of the map is not the score of the image."),
@@ -73,10 +66,13 @@ def misleading_word(student: Callable[[Floats, Floats, int, int], int]) -> str:
     shares, weights = rng.dirichlet(np.full(8, 0.5), 20), rng.normal(size=(4, 8))
     words = np.array([int(student(share, weights, 1, 2)) for share in shares])
     margin, harm = weights[2] - weights[1], shares * (weights[2] - weights[1])
-    _refuse(
+    refuse(
         ((words == margin.argmax()).all(), "the largest weight, but is the word in the image?"),
         ((words == harm.argmin(1)).all(), "the sign is turned: that word helps the truth most."),
-        ((words != harm.argmax(1)).any(), "in a test image another word adds more to the margin."),
+        (
+            (words != harm.argmax(1)).any(),
+            "another word adds more: subtract what it gives the truth.",
+        ),
     )
     return "share times difference of the weights: that word did the most harm."
 
@@ -92,9 +88,9 @@ def pyramid_histogram(student: Callable[[Words, int], Floats]) -> str:
     cells = (words, words[:3, :4], words[:3, 4:], words[3:, :4], words[3:, 4:])
     right = np.stack([np.bincount(cell.ravel(), minlength=6) / cell.size for cell in cells])
     answer = np.asarray(student(words, 6))
-    _refuse((answer.shape != (30,), f"5 cells x 6 words make (30,), yours is {answer.shape}."))
+    refuse((answer.shape != (30,), f"5 cells x 6 words make (30,), yours is {answer.shape}."))
     answer = answer.reshape(5, 6)
-    _refuse(
+    refuse(
         (not np.allclose(answer.sum(1), 1), f"each cell sums to 1, yours to {answer.sum(1)}."),
         (np.allclose(answer[[0, 1, 3, 2, 4]], right), "top right and bottom left are swapped."),
         (np.allclose(answer[[4, 0, 1, 2, 3]], right), "the whole image comes before the quarters."),
