@@ -38,10 +38,9 @@ def glyphs(patches: Floats, descriptors: Floats, names: Sequence[str], title: st
 
     A petal points to the brighter side; its length is the entry, on one scale for all.
     """
-    n = len(patches)
-    fig, axes = plt.subplots(
-        2, n, squeeze=False, figsize=(max(2 * n, 3.6), 4.7), layout="constrained"
-    )
+    n, side = len(patches), 2.7 if len(patches) < 4 else 2.0
+    size = (side * n, 2 * side + 0.7)
+    fig, axes = plt.subplots(2, n, squeeze=False, figsize=size, layout="constrained")
     turn = np.arange(8)[:, None] * np.pi / 4 + np.array([0, 0.28, 0, -0.28])
     radius = np.array([0, 0.3, 0.48, 0.3])  # a kite: root, side, tip, side
     petals = np.stack([radius * np.cos(turn), -radius * np.sin(turn)], axis=-1)  # (8, 4, 2)
