@@ -128,7 +128,7 @@ def draw_word_maps(images: Bytes, word_maps: Ints, colours: Floats) -> Figure:
         below.imshow(colours[words], interpolation="nearest")
     axes[0, 0].set_ylabel("image")
     axes[1, 0].set_ylabel("word map")
-    figure.suptitle("Each cell gets the colour of its word: like texture, like colour")
+    figure.suptitle("One colour for each word: similar words, similar colours")
     return figure
 
 
@@ -177,7 +177,7 @@ def draw_curves(
     ax.set_xticks(x, [f"{value:g}" for value in x])
     ax.minorticks_off()
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
     return figure
 
 
