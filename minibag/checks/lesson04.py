@@ -37,7 +37,7 @@ def vote_table(student: Callable[[StandardScaler, LinearSVC], tuple[Floats, Floa
 
 @check(
     "weights[:, word_map] looks up the votes of all patches at once.",
-    "Every patch gets the whole bias: a constant is its own mean. bias[:, None, None] fits in shape.",
+    "Every patch gets the whole bias, for its mean is itself: bias[:, None, None] fits in shape.",
 )
 def evidence_map(student: Callable[[Words, Floats, Floats], Floats]) -> str:
     """Check a function (word_map (h, w), weights (C, K), bias (C,)) -> evidence (C, h, w)."""
@@ -69,10 +69,7 @@ def misleading_word(student: Callable[[Floats, Floats, int, int], int]) -> str:
     refuse(
         ((words == margin.argmax()).all(), "the largest weight, but is the word in the image?"),
         ((words == harm.argmin(1)).all(), "the sign is turned: that word helps the truth most."),
-        (
-            (words != harm.argmax(1)).any(),
-            "another word adds more: subtract what it gives the truth.",
-        ),
+        ((words != harm.argmax(1)).any(), "another word adds more: subtract the votes for truth."),
     )
     return "share times difference of the weights: that word did the most harm."
 

@@ -37,7 +37,7 @@ def tuning_curves(search: GridSearchCV, x: str, line: str) -> Figure:
         xscale="log",
         xlabel=x.split("__")[-1],
         ylabel="accuracy on held-out folds",
-        title="The best setting is a plateau, not a peak",
+        title="More words help; C hardly matters",
     )
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -104,7 +104,7 @@ def displacements(words: Floats, descriptors: Mapping[str, Floats]) -> Figure:
         axis.set(title=f"{name}: counts {np.bincount(nearest, minlength=len(words)).tolist()}")
         axis.set(xlabel="first entry of the descriptor", aspect="equal")
     axes[0].set_ylabel("second entry")
-    figure.suptitle("Same counts, other shifts: only the Fisher vector sees it")
+    figure.suptitle("Same counts, other shifts: a histogram cannot see it")
     return figure
 
 
