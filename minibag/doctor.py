@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import ast
 import html
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from minibag import machine
 
+PYTHON = sys.version.split()[0]
 MEMORY_NEEDED, DISK_NEEDED = 2e9, 1e9  # bytes: a lesson's budget; Imagenette at 160 px and models
 AFRESH = "make a fresh environment: make lab, or conda env create -f environment.yml"
 FETCH = "python data_scripts/get_imagenette.py (optional: critters and photos need no file)"
 ANSI = {"OK": 32, "FAIL": 31, "note": 33}
 CSS = {"OK": "#1a7f37", "FAIL": "#b3261e", "note": "#8a6100"}
+STATE = re.compile("^(OK|FAIL|note)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -48,38 +51,30 @@ class Report:
         return [finding.subject for finding in self.findings if finding.state == "FAIL"]
 
     def __repr__(self) -> str:
-        return self._text(str)
+        lines = []
+        for f in self.findings:
+            lines.append(f"{f.state:5}{f.subject:11}{f.detail}")
+            lines += [f"{'':16}fix: {f.fix}"] if f.fix else []
+        failed = ", ".join(self.failed())
+        return "\n".join([*lines, f"To fix: {failed}." if failed else "Ready for the course."])
 
     def coloured(self) -> str:
         """Return the text for a terminal that shows colours."""
-        return self._text(lambda state: f"\033[{ANSI[state]}m{state}\033[0m")
+        return STATE.sub(lambda state: f"\033[{ANSI[state[0]]}m{state[0]}\033[0m", repr(self))
 
     def _repr_html_(self) -> str:
-        text = self._text(lambda s: f'<b style="color:{CSS[s]}">{s}</b>', html.escape)
+        text = html.escape(repr(self))
+        text = STATE.sub(lambda state: f'<b style="color:{CSS[state[0]]}">{state[0]}</b>', text)
         return f"<pre style='white-space: pre-wrap'>{text}</pre>"
-
-    def _text(self, mark: Callable[[str], str], escape: Callable[[str], str] = str) -> str:
-        text = ""
-        for f in self.findings:
-            fix = f"\n{'':16}fix: {f.fix}" if f.fix else ""
-            text += mark(f.state) + " " * (5 - len(f.state))
-            text += escape(f"{f.subject:11}{f.detail}{fix}\n")
-        failed = ", ".join(self.failed())
-        return text + (f"To fix: {failed}." if failed else "Ready for the course.")
 
 
 def report() -> Report:
     """Examine this machine; takes some seconds, since torch is loaded and a kernel is started."""
-    return Report(tuple(diagnose()))
+    checks = (packages, kernel, widgets, threads, memory, disk, gpu, data)
+    return Report(tuple(examine(check) for check in checks))
 
 
-def diagnose() -> list[Finding]:
-    """Run every check and return its findings, in the order in which to fix them."""
-    checks: list[Callable[[], Finding]] = [packages, kernel, widgets, threads, memory]
-    return [_examine(check) for check in [*checks, disk, gpu, data, browser]]
-
-
-def _examine(check: Callable[[], Finding]) -> Finding:
+def examine(check: Callable[[], Finding]) -> Finding:
     """Run a check; that something it needs is not even installed is a finding too."""
     try:
         return check()
@@ -95,30 +90,22 @@ def packages(requirements: Sequence[str] | None = None) -> Finding:
     """Check that Python and the packages are in their ranges (default: what minibag declares)."""
     own = metadata.metadata("minibag")
     needed = [f"Python{own['Requires-Python']}", *own.get_all("Requires-Dist", [])]
-    wrong = _unmet(requirements or needed)
-    good = f"Python {_version('Python')}, minibag {own['Version']}, all packages in their ranges"
-    return _judge("packages", not wrong, "; ".join(wrong) or good, AFRESH)
+    wrong = "; ".join(_unmet(requirements or needed))
+    good = f"Python {PYTHON}, minibag {own['Version']}, all packages in their ranges"
+    return _judge("packages", not wrong, wrong or good, AFRESH)
 
 
-def _unmet(requirements: Sequence[str]) -> list[str]:
-    """Return a phrase for each requirement (PEP 508) that this environment does not meet."""
+def _unmet(requirements: Sequence[str]) -> Iterator[str]:
+    """Yield a phrase for each requirement (PEP 508) that this environment does not meet."""
     from packaging.requirements import Requirement
 
-    wrong = []
     for needed in map(Requirement, requirements):
-        found = _version(needed.name)
-        if needed.marker and not needed.marker.evaluate({"extra": ""}):
-            continue
-        if not found or not needed.specifier.contains(found, prereleases=True):
-            wrong.append(f"{needed.name} {needed.specifier} needed, {found or 'none'} found")
-    return wrong
-
-
-def _version(package: str) -> str:
-    """Return the version of an installed package or of Python, "" if it is not there."""
-    if package == "Python":
-        return sys.version.split()[0]
-    return next((d.version for d in metadata.distributions(name=package)), "")
+        versions = [d.version for d in metadata.distributions(name=needed.name)]
+        found = PYTHON if needed.name == "Python" else next(iter(versions), "none")
+        wanted = not needed.marker or needed.marker.evaluate({"extra": ""})
+        good = found != "none" and needed.specifier.contains(found, prereleases=True)
+        if wanted and not good:
+            yield f"{needed.name} {needed.specifier} needed, {found} found"
 
 
 def kernel(name: str = "python3") -> Finding:
@@ -151,11 +138,11 @@ def widgets(requirements: Sequence[str] | None = None) -> Finding:
     from jupyter_core.paths import jupyter_path
 
     declared = requirements or metadata.requires("ipywidgets") or []
-    wrong = _unmet([r for r in declared if r.startswith("jupyterlab_widgets")])
+    wrong = [*_unmet([r for r in declared if r.startswith("jupyterlab_widgets")])]
     front = "@jupyter-widgets/jupyterlab-manager"
     if not any(Path(folder, front).is_dir() for folder in jupyter_path("labextensions")):
         wrong.append(f"JupyterLab does not find {front}")
-    detail = "; ".join(wrong) or f"ipywidgets {_version('ipywidgets')}, front end matches"
+    detail = "; ".join(wrong) or f"ipywidgets {metadata.version('ipywidgets')}, front end matches"
     fix = "pip install --force-reinstall ipywidgets jupyterlab_widgets"
     return _judge("widgets", not wrong, detail, fix)
 
@@ -210,9 +197,3 @@ def data(root: Path | None = None) -> Finding:
     except FileNotFoundError:
         where = root or "$MINIBAG_DATA or data/"
         return Finding("data", "note", f"no Imagenette in {where}", FETCH)
-
-
-def browser() -> Finding:
-    """Report whether there is a Chromium for the browser tests; only developers need it."""
-    found = "found" if shutil.which("chromium") or shutil.which("google-chrome") else "missing"
-    return Finding("browser", "note", f"Chromium is {found} (only the browser tests need it)")

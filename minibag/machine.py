@@ -1,10 +1,11 @@
-"""What this machine really gives us: CPU quota, memory and threads, also inside a container."""
+"""What this machine gives us, also inside a container: CPUs, memory, threads, whole files."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -19,17 +20,25 @@ def cpu_count(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
     of the process's own group and of all groups above it, since the tightest one binds.
     """
     affinity = getattr(os, "sched_getaffinity", None)
-    visible = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quotas = [_cpu_quota(folder) for folder in _levels(cgroup, "cpu", membership)]
-    return max(1, math.ceil(min(visible, *quotas)))
+    cpus = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    for group in _groups(cgroup, "cpu", membership):
+        limit = _words(group / "cpu.max")  # v2: "max 100000" or "200000 100000"
+        limit = limit or _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
+        if limit and limit[0] not in ("max", "-1"):
+            cpus = min(cpus, int(limit[0]) / int(limit[1]))
+    return max(1, math.ceil(cpus))
 
 
 def memory_limit(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
     """Return how many bytes this process may use: the machine's memory, capped by its cgroups."""
     import psutil
 
-    limits = [_memory_limit(folder) for folder in _levels(cgroup, "memory", membership)]
-    return int(min(psutil.virtual_memory().total, *limits))
+    size = psutil.virtual_memory().total
+    for group in _groups(cgroup, "memory", membership):
+        limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")  # v2, v1
+        if limit and limit[0] != "max":
+            size = min(size, int(limit[0]))
+    return size
 
 
 def thread_counts() -> dict[str, int]:
@@ -48,40 +57,28 @@ def thread_counts() -> dict[str, int]:
     return counts
 
 
-def _levels(cgroup: Path, controller: str, membership: Path) -> Iterator[Path]:
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name to write to; a killed run leaves the old file, or else the new one."""
+    part = Path(f"{path}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _groups(cgroup: Path, controller: str, membership: Path) -> Iterator[Path]:
     """Folders whose limits bind this process: the mount's root and its own groups below it."""
     yield from (cgroup, cgroup / controller)
     lines = membership.read_text().splitlines() if membership.is_file() else []
     for line in lines:  # "0::/user.slice/a" (v2) or "4:cpu,cpuacct:/user.slice/a" (v1)
         _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        folder = cgroup / controller if controllers else cgroup
-        parts = Path(path.lstrip("/")).parts
-        if ".." in parts:  # the group lies outside this container's view
-            continue
-        for part in parts:
-            folder = folder / part
-            yield folder
+        mine = not controllers or controller in controllers.split(",")
+        if mine and "/../" not in f"{path}/":  # else it lies outside this container's view
+            own = Path(cgroup, controller if controllers else "", path.lstrip("/"))
+            yield from (group for group in (own, *own.parents) if cgroup in group.parents)
 
 
-def _cpu_quota(folder: Path) -> float:
-    """CPUs that one cgroup folder grants, infinity if it sets no limit."""
-    v2, v1 = folder / "cpu.max", folder / "cpu.cfs_quota_us"
-    if v2.is_file():
-        limit, period = v2.read_text().split()
-        return math.inf if limit == "max" else int(limit) / int(period)
-    if v1.is_file():
-        micros = int(v1.read_text())
-        period_file = folder / "cpu.cfs_period_us"
-        return math.inf if micros < 0 else micros / int(period_file.read_text())
-    return math.inf
-
-
-def _memory_limit(folder: Path) -> float:
-    """Bytes that one cgroup folder grants, infinity if it sets no limit."""
-    for file in (folder / "memory.max", folder / "memory.limit_in_bytes"):  # v2, v1
-        if file.is_file():
-            text = file.read_text().strip()
-            return math.inf if text == "max" else int(text)
-    return math.inf
+def _words(file: Path) -> list[str]:
+    return file.read_text().split() if file.is_file() else []
