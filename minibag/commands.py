@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from minibag.machine import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,15 +69,17 @@ def _bow(args: argparse.Namespace, images: ImageSet) -> Any:
     return model.fit(images)
 
 
-# What `train --model NAME` calls: options and images in, a Predictor with `save(path)` out.
+# `train --model NAME` calls these: in go options and images, out comes a Predictor that can `save`.
 MODELS: dict[str, Callable[[argparse.Namespace, ImageSet], Any]] = {"bow": _bow}
 
 
-def _load(path: Path) -> Any:
-    """Load a model that `train` has saved."""
+def _load(args: argparse.Namespace) -> Any:
+    """Load a model; images are read at the size that it has learned, unless told otherwise."""
     import minibag as mb
 
-    return mb.BagOfVisualWords.load(path)
+    model = mb.BagOfVisualWords.load(args.model)
+    args.size = args.size or min(model.image_shape_)
+    return model
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -85,7 +88,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
     from minibag.figures.models import confusion_figure
 
-    model, split = _load(args.model), args.split or _held_out(args.data) or "train"
+    model, split = _load(args), args.split or _held_out(args.data) or "train"
     truth, predicted = _predict(model, _read(args, split))
     print(_accuracy(truth, predicted, split))
     if args.confusion:
@@ -98,7 +101,8 @@ def heatmap(args: argparse.Namespace) -> None:
     from minibag.data.decode import read_image
     from minibag.figures.models import explanation
 
-    model, image = _load(args.model), read_image(args.image, args.size or 160)
+    model = _load(args)
+    image = read_image(args.image, args.size)
     scores = dict(zip(model.classes, model.logits(image[None])[0].tolist(), strict=True))
     target = args.target or max(scores, key=lambda name: scores[name])
     if target not in scores:
@@ -154,10 +158,5 @@ def _accuracy(truth: Any, predicted: Any, split: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Write a PNG under a temporary name, then rename it."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=120)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

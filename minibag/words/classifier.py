@@ -38,34 +38,25 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    features : transformer or None
-        Images to descriptors; None is ``DenseSIFT()``.
-    n_words : int or None
-        Size of the vocabulary; None is 400 for histogram and pyramid, 64 for VLAD and Fisher.
-    encoding : "histogram", "pyramid", "vlad", "fisher" or an encoder object
-        An object brings its own ``n_words``.
-    classifier : "linear_svm", "logistic", "intersection" or a scikit-learn classifier
-        "intersection" is an SVM with the histogram-intersection kernel. The two linear ones learn
-        on standardised histograms; the scale is then folded into ``coef_``.
-    random_state : int, RandomState or None
-        Seed of sample, vocabulary and classifier.
-    C : float
-        Inverse strength of the regularisation, for vectors of about length 1 (standardised
-        histograms are scaled to it). 0.2 suits the SVM on histograms; give 1 to 3
-        to "logistic" and to VLAD and Fisher vectors.
-    n_jobs : int or None
-        Processes, see `BagEncoder`.
+    features : transformer of images to descriptors; None is ``DenseSIFT()``
+    n_words : size of the vocabulary; None is 400 for histogram and pyramid, 64 for VLAD and Fisher
+    encoding : "histogram", "pyramid", "vlad", "fisher" or an encoder with its own ``n_words``
+    classifier : "linear_svm", "logistic", "intersection" (an SVM with the histogram-intersection
+        kernel) or a scikit-learn classifier. The two linear ones learn on standardised histograms;
+        the scale is then folded into ``coef_``.
+    random_state : seed of sample, vocabulary and classifier
+    C : inverse strength of the regularisation, for vectors of about length 1 (standardised
+        histograms are scaled to it). 0.2 suits the SVM on histograms; give 1 to 3 to "logistic"
+        and to VLAD and Fisher vectors.
+    n_jobs : processes, see `BagEncoder`
 
     Attributes
     ----------
-    classes_ : array (C,)
-        Labels, in the order of all outputs.
-    classes : tuple of str
-        Their names.
-    encoder_ : BagEncoder
-        The fitted images-to-vectors step.
-    coef_, intercept_ : float64 arrays (C, F) and (C,), or (1, F) and (1,) for two classes
-        The linear head on the vectors of ``encoder_``; None if the head is not linear.
+    classes_ : labels (C,), in the order of all outputs
+    classes : their names, a tuple of str
+    encoder_ : BagEncoder, the fitted images-to-vectors step
+    coef_, intercept_ : float64 arrays (C, F) and (C,), or (1, F) and (1,) for two classes: the
+        linear head on the vectors of ``encoder_``; None if the head is not linear
     """
 
     def __init__(
@@ -100,7 +91,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         labels = np.concatenate([s[0] for s in seen]) if y is None else np.asarray(y)
         self.classes_ = np.unique(labels)
         names = [seen[0][1][c] for c in self.classes_] if y is None else self.classes_
-        self.classes = tuple(str(name) for name in names)
+        self.classes = tuple(map(str, names))
         self._fit_head(head, vectors, labels)
         return self
 
@@ -134,8 +125,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Images) -> Floats:
         """Return the score of every class (N, C), or of ``classes_[1]`` if there are two (N,)."""
-        check_is_fitted(self, "encoder_")
-        vectors = self.encoder_.transform(X)
+        vectors = self._fitted().transform(X)
         if self.coef_ is None:
             return self.head_.decision_function(vectors)
         scores = vectors.astype(float) @ self.coef_.T + self.intercept_
@@ -148,7 +138,8 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Images) -> NDArray[Any]:
         """Return the label with the highest score: (N,)."""
-        return self.classes_[self.logits(X).argmax(1)]
+        best = self.logits(X).argmax(1)
+        return self.classes_[best]
 
     def predict_proba(self, X: Images) -> Floats:
         """Return the probability of every class (N, C).
@@ -156,8 +147,9 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         The classifier's own where it has one; otherwise the softmax of the scores, which for an
         SVM orders the classes but is not calibrated.
         """
+        bag = self._fitted()
         if not isinstance(self.classifier, str) and hasattr(self.head_, "predict_proba"):
-            return self.head_.predict_proba(self.encoder_.transform(X))
+            return self.head_.predict_proba(bag.transform(X))
         scores = self.decision_function(X)
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
@@ -169,31 +161,39 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         Raises ValueError, with the cause, if the scores are no mean over patches: a kernel or
         another non-linear classifier, square roots, or a division by the vector's length.
         """
-        check_is_fitted(self, "encoder_")
-        cause = self.encoder_.encoder_.mixes_patches
+        bag = self._fitted()
+        cause = bag.encoder_.mixes_patches
         if self.coef_ is None:
             cause = f"the classifier {self.classifier!r} is not linear in the vector (a kernel?)"
         if cause:
             raise ValueError(f"no exact evidence per patch: {cause}, which mixes the patches")
-        vote = partial(self.encoder_.encoder_.votes, weights=self.coef_.T)
-        votes = self.encoder_.map_descriptors(repeat(vote), images)  # (n, h, w, C) each
+        vote = partial(bag.encoder_.votes, weights=self.coef_.T)
+        votes = bag.map_descriptors(repeat(vote), images)  # (n, h, w, C) each
         evidence = np.moveaxis(np.concatenate(votes) + self.intercept_, 3, 1)
         return np.concatenate([-evidence, evidence], 1) if len(self.classes_) == 2 else evidence
 
     def grid(self, image_shape: tuple[int, int]) -> PatchGrid:
         """Return where the patches of an image of this (H, W) lie."""
-        return self.encoder_.features_.grid(image_shape)
+        return self._fitted().features_.grid(image_shape)
+
+    @property
+    def image_shape_(self) -> tuple[int, int]:
+        """Size (H, W) of the images it was fitted on."""
+        return self._fitted().image_shape_
 
     @property
     def vocabulary_(self) -> Vocabulary:
         """The visual words; a Fisher vector has none."""
-        return self.encoder_.encoder_.vocabulary_
+        return self._fitted().encoder_.vocabulary_
 
     def word_maps(self, images: Images) -> NDArray[np.int32]:
         """Return the word of every patch: (N, h, w), or (N, h, w, S) for S patch sizes."""
-        return np.concatenate(
-            self.encoder_.map_descriptors(repeat(self.vocabulary_.predict), images)
-        )
+        to_words = repeat(self.vocabulary_.predict)
+        return np.concatenate(self.encoder_.map_descriptors(to_words, images))
+
+    def _fitted(self) -> BagEncoder:
+        check_is_fitted(self, "encoder_")
+        return self.encoder_
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one safetensors file (no pickle), at once or not at all.
@@ -201,7 +201,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         Raises ValueError for what cannot be saved: own features or encoders, heads other than
         "linear_svm" and "logistic".
         """
-        check_is_fitted(self, "encoder_")
+        self._fitted()
         save_bag(self, path)
 
     @classmethod
@@ -219,5 +219,7 @@ def _note_labels(images: Images, seen: list[tuple[Any, ...]]) -> Iterator[ImageS
     for batch in [stream] if isinstance(stream, ImageSet) else stream:
         if not isinstance(batch, ImageSet):
             raise ValueError("no labels: give y, an ImageSet, or a stream of ImageSets")
+        if seen and batch.classes != seen[0][1]:
+            raise ValueError(f"one stream, two sets of classes: {seen[0][1]}, {batch.classes}")
         seen.append((batch.labels, batch.classes))
         yield batch

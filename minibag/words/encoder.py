@@ -36,20 +36,18 @@ class BagEncoder(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    features : transformer or None
-        Images to descriptors (N, h, w, D) or (N, h, w, S, D); None is ``DenseSIFT()``.
-    encoder : encoder or None
-        Descriptors to vectors; None is ``HistogramEncoder()``.
-    max_descriptors : int
-        The codebook is learned from about this many descriptors, of ``max_images`` random images.
-    max_images : int
-        The same number of descriptors is drawn from each of these images.
-    batch_size : int
-        Images that one process holds descriptors of at a time.
-    n_jobs : int or None
-        Processes, as everywhere in scikit-learn: None is 1, -1 is all.
-    random_state : int, RandomState or None
-        Seed of the draw of images and descriptors.
+    features : images to descriptors (N, h, w, D) or (N, h, w, S, D); None is ``DenseSIFT()``
+    encoder : descriptors to vectors; None is ``HistogramEncoder()``
+    max_descriptors : the codebook is learned from about as many descriptors
+    max_images : they are drawn from as many random images, the same number from each
+    batch_size : images that one process holds descriptors of at a time
+    n_jobs : processes, as everywhere in scikit-learn: None is 1, -1 is all
+    random_state : seed of the draw of images and descriptors
+
+    Attributes
+    ----------
+    features_, encoder_ : the fitted copies of ``features`` and ``encoder``
+    image_shape_ : (H, W) of the images it was fitted on; it can encode others, at another scale
     """
 
     def __init__(
@@ -75,23 +73,32 @@ class BagEncoder(TransformerMixin, BaseEstimator):
         """Learn the codebook from a random sample of the images."""
         rng = check_random_state(self.random_state)
         images = _draw(X, self.max_images, rng)
-        self.features_ = DenseSIFT() if self.features is None else clone(self.features)
-        self.encoder_ = HistogramEncoder() if self.encoder is None else clone(self.encoder)
-        self.features_.fit(images)
+        self._start(images)
         self.encoder_.fit(self._sample(images, rng))
         if getattr(self.encoder_, "tfidf", False):
             self.encoder_.learn_idf(self.transform(images))
         return self
 
     def partial_fit(self, X: Images, y: Any = None) -> Self:
-        """Let the vocabulary learn from more images; not all encoders can."""
-        if not hasattr(self, "encoder_"):
-            self.features_ = DenseSIFT() if self.features is None else clone(self.features)
-            self.encoder_ = HistogramEncoder() if self.encoder is None else clone(self.encoder)
+        """Let the vocabulary learn from more images.
+
+        Raises ValueError for Fisher vectors and tf-idf, which are learned from a set as a whole.
+        """
+        encoder = HistogramEncoder() if self.encoder is None else self.encoder
+        if not hasattr(encoder, "partial_fit") or getattr(encoder, "tfidf", False):
+            raise ValueError(f"{encoder} cannot learn batch by batch: use fit")
         rng = check_random_state(self.random_state)
         for images in batches(X, self.batch_size):
+            if not hasattr(self, "encoder_"):
+                self._start(images)
             self.encoder_.partial_fit(self._sample(images, rng))
         return self
+
+    def _start(self, images: NDArray[Any]) -> None:
+        self.features_ = DenseSIFT() if self.features is None else clone(self.features)
+        self.encoder_ = HistogramEncoder() if self.encoder is None else clone(self.encoder)
+        self.image_shape_ = images.shape[1:3]
+        self.features_.fit(images)
 
     def _sample(self, images: NDArray[Any], rng: Any) -> Floats:
         """About ``max_descriptors`` random descriptors (n, D), as many from each image."""
@@ -140,6 +147,8 @@ def _draw(images: Images, n: int, rng: Any) -> NDArray[Any]:
             kept[slot : slot + 1] = [image.copy()]  # a view would keep its whole batch
     if not kept:
         raise ValueError("no images: the set is empty, or a stream that was read before")
+    if len(shapes := {image.shape for image in kept}) > 1:
+        raise ValueError(f"the images must have one size, got {sorted(shapes)}")
     return np.stack(kept)
 
 

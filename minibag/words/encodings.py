@@ -24,10 +24,10 @@ class Encoder(TransformerMixin, BaseEstimator):
     """What all encoders share: descriptors of N images in, one float32 vector per image out.
 
     Subclasses say how to ``fit`` on descriptors (..., D) and how to encode one image, as patches
-    (h, w, S, D); ``learned`` names the arrays that make up a fitted encoder.
+    (h, w, S, D); ``learned`` names the arrays that make up a fitted encoder, and their axes.
     """
 
-    learned: ClassVar[tuple[str, ...]] = ()
+    learned: ClassVar[dict[str, str]]
 
     @property
     def mixes_patches(self) -> str:
@@ -45,21 +45,24 @@ class Encoder(TransformerMixin, BaseEstimator):
 class WordEncoder(Encoder):
     """An encoder that stands on a vocabulary."""
 
-    learned: ClassVar[tuple[str, ...]] = ("words_",)
+    learned: ClassVar[dict[str, str]] = {"words_": "KD"}
     n_words: int
     random_state: Any
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the vocabulary from descriptors (..., D)."""
-        self.vocabulary_ = Vocabulary(self.n_words, self.random_state).fit(X)
+        self.vocabulary_ = self._new_vocabulary().fit(X)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Let the vocabulary learn from one more batch of descriptors (..., D)."""
         if not hasattr(self, "vocabulary_"):
-            self.vocabulary_ = Vocabulary(self.n_words, self.random_state)
+            self.vocabulary_ = self._new_vocabulary()
         self.vocabulary_.partial_fit(X)
         return self
+
+    def _new_vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.n_words, self.random_state)
 
     @property
     def words_(self) -> Floats:
@@ -68,7 +71,7 @@ class WordEncoder(Encoder):
 
     @words_.setter
     def words_(self, words: Floats) -> None:
-        self.vocabulary_ = Vocabulary(self.n_words, self.random_state)
+        self.vocabulary_ = self._new_vocabulary()
         self.vocabulary_.words_ = words
 
     def one_hot(self, rows: Floats) -> csr_matrix:
@@ -83,23 +86,18 @@ class HistogramEncoder(WordEncoder):
 
     Parameters
     ----------
-    n_words : int
-        Size of the vocabulary K; the vector has K entries that sum to 1.
-    assignment : "hard" or "soft"
-        A patch counts for its nearest word, or for all words in proportion to
-        ``exp(-distance^2 / (2 sigma^2))`` (van Gemert et al., ECCV 2008).
-    sigma : float
-        Width of the soft assignment, in units of descriptor distance.
-    tfidf : bool
-        Multiply word k by log(N / images with word k), by 0 if no image has it (Sivic & Zisserman
-        2003, eq. 1). `BagEncoder` and ``fit`` on (N, h, w, D) learn this weight from the images.
-    norm : None, "sqrt" or "l2"
-        Take square roots of the entries (Hellinger kernel), or divide by the length.
-    random_state : int, RandomState or None
-        Seed of the vocabulary.
+    n_words : size of the vocabulary K; the vector has K entries that sum to 1
+    assignment : "hard" counts a patch for its nearest word, "soft" for all words in proportion to
+        ``exp(-distance^2 / (2 sigma^2))`` (van Gemert et al., ECCV 2008)
+    sigma : width of the soft assignment, in units of descriptor distance
+    tfidf : multiply word k by log(N / images with word k), by 0 if no image has it (Sivic &
+        Zisserman 2003, eq. 1); `BagEncoder` and ``fit`` on (N, h, w, D) learn this weight. Not
+        with soft assignment, where every image has a little of every word.
+    norm : "sqrt" takes square roots of the entries (Hellinger kernel), "l2" divides by the length
+    random_state : seed of the vocabulary
     """
 
-    learned = ("words_", "idf_")
+    learned: ClassVar = {"words_": "KD", "idf_": "I"}
     levels: Sequence[int] = (1,)
     idf_: Floats = np.ones(1, np.float32)  # all words weigh the same until `learn_idf`
 
@@ -122,16 +120,23 @@ class HistogramEncoder(WordEncoder):
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the vocabulary from descriptors (..., D); the idf too, if they are (N, h, w, D)."""
-        if self.assignment not in ("hard", "soft") or self.norm not in (None, "sqrt", "l2"):
-            raise ValueError(
-                f"assignment must be 'hard' or 'soft' and norm None, 'sqrt' or 'l2', got "
-                f"assignment={self.assignment!r}, norm={self.norm!r}"
-            )
         super().fit(X)
         self.idf_ = HistogramEncoder.idf_
         if self.tfidf and np.ndim(X) > 3:
             self.learn_idf(np.stack([self._count(patches) for patches in per_image(X)]))
         return self
+
+    def _new_vocabulary(self) -> Vocabulary:
+        if self.assignment not in ("hard", "soft") or self.norm not in (None, "sqrt", "l2"):
+            raise ValueError(
+                f"assignment must be 'hard' or 'soft' and norm None, 'sqrt' or 'l2', got "
+                f"assignment={self.assignment!r}, norm={self.norm!r}"
+            )
+        if self.assignment == "soft" and (self.tfidf or not self.sigma > 0):
+            raise ValueError(f"soft assignment takes sigma > 0 (got {self.sigma}) and no tf-idf")
+        if not self.levels or min(self.levels) < 1:
+            raise ValueError(f"levels must hold whole numbers from 1 on, got {self.levels}")
+        return super()._new_vocabulary()
 
     def learn_idf(self, histograms: Floats) -> None:
         """Learn how rare each word is from the plain histograms of images (N, F)."""
@@ -141,7 +146,7 @@ class HistogramEncoder(WordEncoder):
 
     @property
     def mixes_patches(self) -> str:
-        """Why the vector is not a mean over patches; empty if it is one."""
+        """See `Encoder`; only plain and tf-idf histograms have exact evidence."""
         causes = {"sqrt": "takes square roots", "l2": "divides by the length (L2)"}
         return f"norm={self.norm!r} {causes[self.norm]}" if self.norm else ""
 
@@ -198,12 +203,9 @@ class PyramidEncoder(HistogramEncoder):
 
     Parameters
     ----------
-    n_words : int
-        Size of the vocabulary K; the vector has K entries for each cell, and sums to 1.
-    levels : tuple of int
-        Level l cuts the image into ``levels[l]`` x ``levels[l]`` cells; the paper's are (1, 2, 4).
-    assignment, sigma, norm, random_state
-        As in `HistogramEncoder`.
+    n_words : size of the vocabulary K; the vector has K entries for each cell, and sums to 1
+    levels : level l cuts the image in ``levels[l]`` x ``levels[l]`` cells; the paper's: (1, 2, 4)
+    assignment, sigma, random_state : as in `HistogramEncoder`
     """
 
     def __init__(
@@ -213,12 +215,9 @@ class PyramidEncoder(HistogramEncoder):
         *,
         assignment: str = "hard",
         sigma: float = 0.2,
-        norm: str | None = None,
         random_state: Any = 0,
     ) -> None:
-        super().__init__(
-            n_words, assignment=assignment, sigma=sigma, norm=norm, random_state=random_state
-        )
+        super().__init__(n_words, assignment=assignment, sigma=sigma, random_state=random_state)
         self.levels = levels
 
 

@@ -6,7 +6,7 @@ patches: there is no evidence of one patch any more.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +18,8 @@ from threadpoolctl import threadpool_limits
 from minibag.words.encodings import Encoder, Floats, WordEncoder, unit
 from minibag.words.vocabulary import as_rows, sample
 
+MAX_DESCRIPTORS = 100_000  # more make `FisherEncoder.fit` slower, not better
+
 
 class VLADEncoder(WordEncoder):
     """Where do the descriptors lie around their word? (Jegou et al. 2010, section 3).
@@ -27,10 +29,8 @@ class VLADEncoder(WordEncoder):
 
     Parameters
     ----------
-    n_words : int
-        Size of the vocabulary K.
-    random_state : int, RandomState or None
-        Seed of the vocabulary.
+    n_words : size of the vocabulary K
+    random_state : seed of the vocabulary
     """
 
     def __init__(self, n_words: int = 64, *, random_state: Any = 0) -> None:
@@ -53,37 +53,29 @@ class FisherEncoder(Encoder):
 
     Parameters
     ----------
-    n_words : int
-        Number of Gaussians K.
-    n_components : int
-        Dimensions D' kept by PCA.
-    max_descriptors : int
-        ``fit`` learns from a random sample of at most this many descriptors. Zero descriptors
-        (flat patches) are left out: a Gaussian on them would have no width.
-    random_state : int, RandomState or None
-        Seed of the sample, PCA and mixture.
+    n_words : number of Gaussians K
+    n_components : dimensions D' kept by PCA
+    random_state : seed of the sample, PCA and mixture
     """
 
-    learned = ("mean_", "axes_", "weights_", "means_", "deviations_")
+    learned: ClassVar = {
+        **{"mean_": "D", "axes_": "PD"},  # PCA
+        **{"weights_": "K", "means_": "KP", "deviations_": "KP"},  # mixture
+    }
 
-    def __init__(
-        self,
-        n_words: int = 64,
-        *,
-        n_components: int = 64,
-        max_descriptors: int = 100_000,
-        random_state: Any = 0,
-    ) -> None:
+    def __init__(self, n_words: int = 64, *, n_components: int = 64, random_state: Any = 0) -> None:
         self.n_words = n_words
         self.n_components = n_components
-        self.max_descriptors = max_descriptors
         self.random_state = random_state
 
     @threadpool_limits.wrap(limits=1)
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Learn PCA and mixture from descriptors (..., D)."""
+        """Learn PCA and mixture from descriptors (..., D), a random sample of at most 100,000.
+
+        Zero descriptors (flat patches) are left out: a Gaussian on them would have no width.
+        """
         rows = as_rows(X)
-        rows = sample(rows[rows.any(1)], self.max_descriptors, self.random_state)
+        rows = sample(rows[rows.any(1)], MAX_DESCRIPTORS, self.random_state)
         need = max(self.n_words, self.n_components)
         if len(rows) < need:
             raise ValueError(f"a Fisher vector needs {need} descriptors or more, got {len(rows)}")

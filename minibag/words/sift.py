@@ -41,20 +41,15 @@ class DenseSIFT(PatchDescriptor):
 
     Parameters
     ----------
-    step : int
-        Distance between neighbouring patches in pixels.
-    patch_size : int or sequence of int
-        Side of the patches in pixels. Several sizes share one grid of centres (so all are even or
-        all odd): the smallest lie inside the image, larger ones may reach over its edge, where
-        there is no gradient.
-    color : {"grey", "rgb", "opponent"}
-        Channels to describe.
-    root : bool
-        Return RootSIFT: the square root of the descriptor divided by its sum.
-    min_contrast : float
-        A patch whose histogram is shorter than this before normalisation gets zeros instead of
-        magnified noise (entries are mean gradients per pixel of images in [0, 1]; 0.005 is about
-        the rounding noise of an 8-bit image).
+    step : distance between neighbouring patches in pixels
+    patch_size : side of the patches in pixels, or several sizes. They share one grid of centres (so
+        all are even or all odd): the smallest lie inside the image, larger ones may reach over its
+        edge, where there is no gradient.
+    color : channels to describe: "grey", "rgb" or "opponent"
+    root : return RootSIFT, the square root of the descriptor divided by its sum
+    min_contrast : a patch whose histogram is shorter than this before normalisation gets zeros
+        instead of magnified noise (entries are mean gradients per pixel of images in [0, 1]; 0.005
+        is about the rounding noise of an 8-bit image)
 
     Examples
     --------

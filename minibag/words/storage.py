@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,50 +10,43 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from minibag.words.color import LocalColor
+from minibag.machine import whole_file
 from minibag.words.encoder import BagEncoder
 from minibag.words.encodings import HistogramEncoder, PyramidEncoder
 from minibag.words.fisher import FisherEncoder, VLADEncoder
+from minibag.words.patches import LocalColor
 from minibag.words.sift import DenseSIFT
 
 KIND = "minibag.BagOfVisualWords 1"
-FEATURES: dict[str, type] = {"DenseSIFT": DenseSIFT, "LocalColor": LocalColor}
-ENCODINGS: dict[str, type] = {
+FEATURES: dict[str, Any] = {"DenseSIFT": DenseSIFT, "LocalColor": LocalColor}
+ENCODINGS: dict[str, Any] = {
     "histogram": HistogramEncoder,
     "pyramid": PyramidEncoder,
     "vlad": VLADEncoder,
     "fisher": FisherEncoder,
 }
 LINEAR = ("linear_svm", "logistic")
+HEAD = {"coef_": "CF", "intercept_": "C"}  # axes, as in `Encoder.learned`: one letter, one length
 
 
 def save_bag(model: Any, path: str | Path) -> None:
     """Write a fitted BagOfVisualWords; a killed run leaves the old file or the new one."""
-    features, encoder = model.encoder_.features_, model.encoder_.encoder_
-    for part, known in ((features, FEATURES), (encoder, ENCODINGS)):
-        if type(part) not in known.values():
-            raise ValueError(f"cannot save {part}: only minibag's own {[*known]} can be saved")
     if model.classifier not in LINEAR:
         raise ValueError(f"cannot save classifier={model.classifier!r}: only {LINEAR} can be saved")
+    encoder = model.encoder_.encoder_
     header = {
-        "features": [_name(features, FEATURES), features.get_params()],
-        "encoder": [_name(encoder, ENCODINGS), encoder.get_params()],
-        "classifier": model.classifier,
-        "C": model.C,
-        "random_state": model.random_state,
+        "features": _described(model.encoder_.features_, FEATURES),
+        "encoder": _described(encoder, ENCODINGS),
+        "model": {name: getattr(model, name) for name in ("classifier", "C", "random_state")},
+        "image_shape": model.image_shape_,
         "classes": model.classes,
         "labels": model.classes_.tolist(),
     }
     arrays = {name: getattr(encoder, name) for name in encoder.learned}
-    arrays |= {"coef_": model.coef_, "intercept_": model.intercept_}
-    metadata = {"kind": KIND, "header": json.dumps(header, default=_plain)}
-    data = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
-    unfinished = Path(f"{path}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    arrays |= {name: getattr(model, name) for name in HEAD}
+    metadata = {KIND: json.dumps(header, default=_plain)}  # one key: several change their order
+    with whole_file(path) as part:
+        part.write_bytes(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata))
 
 
 def load_bag(kind: type, path: str | Path) -> Any:
@@ -65,31 +57,47 @@ def load_bag(kind: type, path: str | Path) -> Any:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.get("kind") == KIND:
-            return _rebuild(kind, json.loads(metadata["header"]), arrays)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        if KIND in metadata:
+            return _rebuild(kind, json.loads(metadata[KIND]), arrays)
+    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error!r}") from error
-    raise ValueError(f"{path} holds {metadata.get('kind', 'something else')}, expected {KIND}")
+    raise ValueError(f"{path} holds something else, expected {KIND}")
 
 
 def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
-    features, encoder = (
-        known[header[part][0]](**_tuples(header[part][1]))
-        for part, known in (("features", FEATURES), ("encoder", ENCODINGS))
-    )
-    for name in encoder.learned:
-        setattr(encoder, name, arrays[name])
-    params = {name: header[name] for name in ("classifier", "random_state", "C")}
-    model = kind(features, encoding=encoder, **params)
-    model.encoder_ = BagEncoder(features, encoder, random_state=params["random_state"])
-    model.encoder_.features_, model.encoder_.encoder_ = features, encoder
+    (features, params), (encoding, options) = header["features"], header["encoder"]
+    encoder = ENCODINGS[encoding](**_tuples(options))
+    model = kind(FEATURES[features](**_tuples(params)), encoding=encoder, **header["model"])
     model.classes, model.classes_ = tuple(header["classes"]), np.array(header["labels"])
-    model.coef_, model.intercept_ = arrays["coef_"], arrays["intercept_"]
+    n_classes = len(model.classes)
+    if model.classifier not in LINEAR or model.classes_.shape != (n_classes,) or n_classes < 2:
+        raise ValueError(f"classifier {model.classifier!r} of classes {model.classes_}")
+    axes = {**encoder.learned, **HEAD}
+    _check_axes(arrays, axes, K=encoder.n_words, C=1 if n_classes == 2 else n_classes)
+    model.encoder_ = BagEncoder(model.features, encoder, random_state=model.random_state)
+    model.encoder_.features_, model.encoder_.encoder_ = model.features, encoder
+    model.encoder_.image_shape_ = height, width = tuple(header["image_shape"])
+    for name in axes:
+        setattr(encoder if name in encoder.learned else model, name, arrays[name])
+    model.logits(np.zeros((1, height, width, 3), np.uint8))  # the parts fit together, or an error
     return model
 
 
-def _name(part: Any, known: dict[str, type]) -> str:
-    return next(name for name, kind in known.items() if type(part) is kind)
+def _check_axes(arrays: dict[str, np.ndarray], axes: dict[str, str], **lengths: int) -> None:
+    """Raise ValueError unless axes of the same letter have the same length in all arrays."""
+    for name, letters in axes.items():
+        for letter, n in zip(letters, arrays[name].shape, strict=True):
+            if lengths.setdefault(letter, n) != n:
+                raise ValueError(
+                    f"{name} has shape {arrays[name].shape}, expected {letters} of {lengths}"
+                )
+
+
+def _described(part: Any, known: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    for name, kind in known.items():
+        if type(part) is kind:
+            return name, part.get_params()
+    raise ValueError(f"cannot save {part}: only minibag's own {[*known]} can be saved")
 
 
 def _plain(value: Any) -> Any:

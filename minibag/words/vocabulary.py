@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.floating]
+MAX_DESCRIPTORS = 200_000  # more make `fit` slower, not better
 CHUNK = 8192  # descriptors that are compared with all words at once: bounds the memory
 
 
@@ -27,29 +28,24 @@ class Vocabulary(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_words : int
-        Number of words K.
-    random_state : int, RandomState or None
-        Seed of the sample and of k-means.
-    max_descriptors : int
-        ``fit`` learns from a random sample of at most this many descriptors.
+    n_words : number of words K
+    random_state : seed of the sample and of k-means
 
     Attributes
     ----------
-    words_ : float32 array (K, D)
-        The words.
+    words_ : float32 array (K, D), the words
     """
 
-    def __init__(
-        self, n_words: int = 400, random_state: Any = 0, max_descriptors: int = 200_000
-    ) -> None:
+    def __init__(self, n_words: int = 400, random_state: Any = 0) -> None:
         self.n_words = n_words
         self.random_state = random_state
-        self.max_descriptors = max_descriptors
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Learn the words from descriptors (..., D); at least as many as words, or ValueError."""
-        rows = sample(as_rows(X), self.max_descriptors, self.random_state)
+        """Learn the words from descriptors (..., D), a random sample if there are over 200,000.
+
+        Raises ValueError if there are fewer descriptors than words.
+        """
+        rows = sample(as_rows(X), MAX_DESCRIPTORS, self.random_state)
         return self._learn(self._kmeans("k-means++").fit, rows)
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -83,29 +79,28 @@ class Vocabulary(TransformerMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray[np.int32]:
         """Return the index of the nearest word: (..., D) -> int32 (...)."""
-        rows, shape = self._check(X)
+        rows = self._rows(X)
         half = (self.words_**2).sum(1) / 2  # argmin |x - w|^2 = argmax x.w - |w|^2 / 2
         words = np.empty(len(rows), np.int32)
         for i in range(0, len(rows), CHUNK):
             words[i : i + CHUNK] = (rows[i : i + CHUNK] @ self.words_.T - half).argmax(1)
-        return words.reshape(shape)
+        return words.reshape(np.asarray(X).shape[:-1])
 
     def transform(self, X: ArrayLike) -> Floats:
         """Return the Euclidean distance to every word: (..., D) -> float32 (..., K)."""
-        rows, shape = self._check(X)
+        rows = self._rows(X)
         squares = (rows**2).sum(1)[:, None] + (self.words_**2).sum(1) - 2 * rows @ self.words_.T
-        return np.sqrt(np.maximum(squares, 0)).reshape(*shape, -1)
+        return np.sqrt(np.maximum(squares, 0)).reshape(*np.asarray(X).shape[:-1], -1)
 
-    def _check(self, X: ArrayLike) -> tuple[Floats, tuple[int, ...]]:
+    def _rows(self, X: ArrayLike) -> Floats:
         check_is_fitted(self, "words_")
-        array = check_array(X, dtype=np.float32, allow_nd=True)
-        n_features = array.shape[-1]
-        if n_features != self.words_.shape[1]:
+        rows, n_features = as_rows(X), self.words_.shape[1]
+        if rows.shape[1] != n_features:
             raise ValueError(
-                f"X has {n_features} features, but {type(self).__name__} is expecting "
-                f"{self.words_.shape[1]} features as input"
+                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{n_features} features as input"
             )
-        return array.reshape(-1, n_features), array.shape[:-1]
+        return rows
 
 
 def as_rows(descriptors: ArrayLike) -> Floats:

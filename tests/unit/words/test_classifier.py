@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
@@ -198,6 +200,19 @@ def test_images_and_labels_may_come_in_any_form(fitted, critters):
         clone(fitted).fit([critters.images])
 
 
+def test_a_stream_whose_batches_name_different_classes_is_refused(critters):
+    others = mb.ImageSet(critters.images, critters.labels, critters.classes[::-1])
+    with pytest.raises(ValueError, match="two sets of classes"):
+        BagOfVisualWords(SIFT, 9).fit([critters, others])
+
+
+def test_before_fit_everything_says_so(critters):
+    model = BagOfVisualWords(SIFT)
+    for ask in (model.predict, model.predict_proba, model.evidence, model.word_maps, model.grid):
+        with pytest.raises(NotFittedError):
+            ask(critters)
+
+
 def test_it_works_in_grid_search_and_cross_validation(critters):
     search = GridSearchCV(BagOfVisualWords(SIFT, 20), {"C": [0.01, 1], "n_words": [10, 20]}, cv=2)
     search.fit(critters.images, critters.labels)
@@ -272,6 +287,7 @@ def test_a_saved_model_comes_back_bit_for_bit(critters, params, n_classes, tmp_p
         assert np.array_equal(result, expected)
         assert result.dtype == expected.dtype
     assert loaded.classes == model.classes
+    assert loaded.image_shape_ == model.image_shape_ == (48, 48)
     refitted = clone(loaded).fit(images)
     assert np.array_equal(refitted.decision_function(images), model.decision_function(images))
     assert [f.name for f in tmp_path.iterdir()] == ["model.safetensors"]
@@ -334,12 +350,59 @@ def test_damaged_foreign_and_missing_files_are_refused(fitted, tmp_path):
     save_file({"w": np.zeros(3)}, file)
     with pytest.raises(ValueError, match="something else"):
         BagOfVisualWords.load(file)
-    file.write_bytes(whole)
-    arrays = load_file(file)
-    del arrays["coef_"]
-    header = json.dumps({"features": ["DenseSIFT", {}], "encoder": ["histogram", {}]})
-    save_file(arrays, file, {"kind": "minibag.BagOfVisualWords 1", "header": header})
-    with pytest.raises(ValueError, match="damaged"):
-        BagOfVisualWords.load(file)
     with pytest.raises(Exception, match="not fitted"):
         BagOfVisualWords().save(file)
+
+
+HEADERS = {  # of the right kind, but not what `save` writes: what to put where
+    "not a table": [],
+    "features nobody knows": {"features": ["SURF", {}]},
+    "parameters nobody knows": {"features": ["DenseSIFT", {"magic": 1}]},
+    "impossible parameters": {"features": ["DenseSIFT", {"step": "4"}]},
+    "an impossible encoder": {"encoder": ["histogram", {"n_words": 40, "assignment": "softly"}]},
+    "another vocabulary": {"encoder": ["histogram", {"n_words": 41}]},
+    "another encoder": {"encoder": ["fisher", {}]},
+    "a pyramid": {"encoder": ["pyramid", {"n_words": 40}]},
+    "a kernel": {"model": {"classifier": "intersection"}},
+    "fewer classes": {"classes": ["a", "b"], "labels": [0, 1]},
+    "labels without a name": {"labels": [0, 1]},
+    "no image size": {"image_shape": None},
+    "images smaller than a patch": {"image_shape": [8, 8]},
+}
+ARRAYS = {
+    "words_": [np.zeros((40, 64), np.float32), np.zeros(40, np.float32)],
+    "idf_": [np.ones(39, np.float32)],
+    "coef_": [np.zeros((8, 39)), np.zeros((1, 40)), np.zeros(40)],
+    "intercept_": [np.zeros(1), np.zeros((8, 1))],
+}
+
+
+@pytest.mark.parametrize("wrong", HEADERS.values(), ids=HEADERS)
+def test_a_header_that_does_not_fit_is_one_clear_error(fitted, wrong, tmp_path):
+    fitted.save(tmp_path / "m")
+    with safe_open(tmp_path / "m", "numpy") as file:
+        ((kind, header),) = file.metadata().items()
+    wrong = json.loads(header) | wrong if isinstance(wrong, dict) else wrong
+    save_file(load_file(tmp_path / "m"), tmp_path / "m", {kind: json.dumps(wrong)})
+    with pytest.raises(ValueError, match="m is damaged"):
+        BagOfVisualWords.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_that_is_missing_or_of_another_shape_is_one_clear_error(fitted, name, tmp_path):
+    fitted.save(tmp_path / "m")
+    with safe_open(tmp_path / "m", "numpy") as file:
+        header = file.metadata()
+    for wrong in ([], *ARRAYS[name]):
+        arrays = load_file(tmp_path / "m") | {name: wrong}
+        if name in arrays and not len(wrong):
+            del arrays[name]
+        save_file(arrays, tmp_path / "other", header)
+        with pytest.raises(ValueError, match="other is damaged"):
+            BagOfVisualWords.load(tmp_path / "other")
+
+
+def test_saving_twice_writes_the_same_bytes(fitted, tmp_path):
+    for name in "ab" * 4:
+        fitted.save(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == (tmp_path / "a").read_bytes()

@@ -1,12 +1,14 @@
 """Images to vectors: the same in memory, in streams, in threads and on a cluster."""
 
+from itertools import repeat
+
 import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline, make_union
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import minibag as mb
 from minibag.words import BagEncoder, DenseSIFT, FisherEncoder, HistogramEncoder
@@ -88,6 +90,30 @@ def test_partial_fit_learns_from_a_stream_and_keeps_what_it_learned(critters):
     second = bag.partial_fit(critters[25:]).encoder_.words_
     assert 0 < np.abs(first - second).max() < 1
     assert bag.transform(critters).shape == (50, 12)
+
+
+@pytest.mark.parametrize("encoder", [FisherEncoder(4), HistogramEncoder(12, tfidf=True)])
+def test_what_is_learned_from_a_whole_set_refuses_partial_fit(critters, encoder):
+    with pytest.raises(ValueError, match="batch by batch"):
+        BagEncoder(DenseSIFT(8), encoder).partial_fit(critters)
+
+
+def test_the_size_of_the_images_is_remembered(critters):
+    images = critters.images[:, :24]
+    assert new_encoder().fit(images).image_shape_ == (24, 32)
+    assert new_encoder().partial_fit(images).image_shape_ == (24, 32)
+    with pytest.raises(ValueError, match="one size"):
+        new_encoder().fit([critters.images, images])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_no_worker_starts_more_threads_than_the_quota_grants(critters, n_jobs):
+    def threads(descriptors):
+        return [pool["num_threads"] for pool in threadpool_info()]
+
+    with threadpool_limits(8):
+        found = new_encoder(n_jobs=n_jobs).fit(critters).map_descriptors(repeat(threads), critters)
+    assert {n for pools in found for n in pools} == {1}
 
 
 def test_two_workers_give_the_same_vectors_and_leave_the_thread_limits_as_they_were(

@@ -180,9 +180,23 @@ def test_images_of_flat_patches_are_encoded_without_a_warning(descriptors):
         assert np.isfinite(encoder.transform(flat)).all()
 
 
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (HistogramEncoder(4, assignment="softly"), "assignment must be"),
+        (HistogramEncoder(4, assignment="soft", sigma=0), "sigma > 0"),  # would divide 0 by 0
+        (HistogramEncoder(4, assignment="soft", tfidf=True), "no tf-idf"),  # all weights are log 1
+        (PyramidEncoder(4, ()), "levels"),
+        (PyramidEncoder(4, (0, 2)), "levels"),
+    ],
+)
+def test_parameters_that_give_empty_or_undefined_vectors_are_refused(descriptors, encoder, message):
+    for learn in (encoder.fit, encoder.partial_fit):
+        with pytest.raises(ValueError, match=message):
+            learn(descriptors)
+
+
 def test_wrong_input_is_refused(descriptors):
-    with pytest.raises(ValueError, match="assignment must be"):
-        HistogramEncoder(4, assignment="softly").fit(descriptors)
     with pytest.raises(ValueError, match=r"expected descriptors \(N, h, w, D\)"):
         HistogramEncoder(4).fit(descriptors).transform(descriptors[0, 0, 0])
     with pytest.raises(ValueError, match="needs 64 descriptors"):

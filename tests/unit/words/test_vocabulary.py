@@ -72,9 +72,10 @@ def test_words_learned_batch_by_batch_are_as_good(descriptors):
     assert error[0] < 1.05 * error[1]
 
 
-def test_max_descriptors_bounds_what_is_learned_from(descriptors):
+def test_what_is_learned_from_is_bounded(descriptors, monkeypatch):
+    monkeypatch.setattr("minibag.words.vocabulary.MAX_DESCRIPTORS", 5)
     with pytest.raises(ValueError, match="n_samples=5"):
-        Vocabulary(10, max_descriptors=5).fit(descriptors)
+        Vocabulary(10).fit(descriptors)
 
 
 def test_frequent_flat_patches_get_their_own_word(descriptors):
