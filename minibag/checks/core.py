@@ -57,6 +57,17 @@ def refuse(*cases: tuple[Any, str]) -> None:
             raise CheckFailed(message)
 
 
+def _not_none(student: Any) -> Any:
+    """Wrap a student's function: the forgotten ``return`` is named before it confuses a check."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        answer = student(*args, **kwargs)
+        refuse((answer is None, "the function returns None: does it end with `return ...`?"))
+        return answer
+
+    return run if callable(student) else student
+
+
 def check(*hints: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
     """Turn a function that raises CheckFailed, or returns praise, into one that gives a Verdict.
 
@@ -68,9 +79,9 @@ def check(*hints: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]]
 
     def decorate(function: Callable[..., str]) -> Callable[..., Verdict]:
         @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Verdict:
+        def run(student: Any, *args: Any, **kwargs: Any) -> Verdict:
             try:
-                return Verdict(True, function(*args, **kwargs))
+                return Verdict(True, function(_not_none(student), *args, **kwargs))
             except CheckFailed as wrong:
                 return Verdict(False, str(wrong), hints)
             except NotImplementedError:

@@ -48,8 +48,10 @@ def orientation_histogram(student: Callable[[Floats, Floats], Floats]) -> str:
          "arctan2, with its sign kept."),
         (np.isclose(answer.sum(), size.size), "you counted pixels; weight each by its magnitude."),
         (not np.isclose(answer.sum(), size.sum()), f"the bins should sum to all magnitudes, "
-         f"{size.sum():.1f}, yours to {answer.sum():.1f}: what gets lost between bins 7 and 0?"),
-        (not np.allclose(answer, truth), "the total is right, but shares are in wrong bins."),
+         f"{size.sum():.1f}, yours to {answer.sum():.1f}. Lost between bins 7 and 0? And "
+         "h[bins] += x adds only once to each bin: np.bincount or np.add.at add all."),
+        (not np.allclose(answer, truth), "the total is right, but shares are in wrong bins: "
+         "arctan2 gives radians, and a bin is pi / 4 wide."),
     )  # fmt: skip
     return "nothing is lost, and no gradient jumps when it turns by a degree."
 

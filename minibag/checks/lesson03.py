@@ -54,7 +54,7 @@ def histogram(student: Callable[[NDArray, int], NDArray]) -> str:
     word_map = np.random.default_rng().integers(2, 30, (9, 13))  # of 50 words, 22 do not occur
     answer = np.asarray(student(word_map.copy(), 50), dtype=float)
     refuse((answer.shape != (50,), f"50 words gave shape {answer.shape}, expected (50,): words "
-            "that do not occur count 0, so the same entry is the same word always."))  # fmt: skip
+            "that do not occur count 0: an entry is one word in all images."))  # fmt: skip
     expected = np.array([np.mean(word_map == word) for word in range(50)])
     counts = np.allclose(answer, expected * word_map.size)
     refuse(
