@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -195,22 +194,8 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "encoder_")
         return self.encoder_
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to one safetensors file (no pickle), at once or not at all.
-
-        Raises ValueError for what cannot be saved: own features or encoders, heads other than
-        "linear_svm" and "logistic".
-        """
-        self._fitted()
-        save_bag(self, path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model that `save` wrote.
-
-        Raises FileNotFoundError if there is no file, ValueError if it is damaged or another kind.
-        """
-        return load_bag(cls, path)
+    save = save_bag
+    load: Any = classmethod(load_bag)
 
 
 def _note_labels(images: Images, seen: list[tuple[Any, ...]]) -> Iterator[ImageSet]:

@@ -145,10 +145,9 @@ def _draw(images: Images, n: int, rng: Any) -> NDArray[Any]:
         slot = i if i < n else rng.randint(i + 1)
         if slot < n:
             kept[slot : slot + 1] = [image.copy()]  # a view would keep its whole batch
-    if not kept:
-        raise ValueError("no images: the set is empty, or a stream that was read before")
-    if len(shapes := {image.shape for image in kept}) > 1:
-        raise ValueError(f"the images must have one size, got {sorted(shapes)}")
+    if len(shapes := {image.shape for image in kept}) != 1:
+        found = sorted(shapes) or "none: the set is empty, or a stream that was read before"
+        raise ValueError(f"the images must have one size, got {found}")
     return np.stack(kept)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+from sklearn.utils.validation import check_is_fitted
 
 from minibag.machine import whole_file
 from minibag.words.encoder import BagEncoder
@@ -30,7 +31,12 @@ HEAD = {"coef_": "CF", "intercept_": "C"}  # axes, as in `Encoder.learned`: one 
 
 
 def save_bag(model: Any, path: str | Path) -> None:
-    """Write a fitted BagOfVisualWords; a killed run leaves the old file or the new one."""
+    """Write the fitted model to one safetensors file (no pickle), at once or not at all.
+
+    Raises ValueError for what cannot be saved: own features or encoders, heads other than
+    "linear_svm" and "logistic".
+    """
+    check_is_fitted(model, "encoder_")
     if model.classifier not in LINEAR:
         raise ValueError(f"cannot save classifier={model.classifier!r}: only {LINEAR} can be saved")
     encoder = model.encoder_.encoder_
@@ -50,7 +56,10 @@ def save_bag(model: Any, path: str | Path) -> None:
 
 
 def load_bag(kind: type, path: str | Path) -> Any:
-    """Read what `save_bag` wrote, as an estimator of class ``kind``."""
+    """Read a model that `save` wrote.
+
+    Raises FileNotFoundError if there is no file, ValueError if it is damaged or another kind.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no model file {path}: BagOfVisualWords.save writes one")
     try:
@@ -66,17 +75,17 @@ def load_bag(kind: type, path: str | Path) -> Any:
 
 def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
     (features, params), (encoding, options) = header["features"], header["encoder"]
-    encoder = ENCODINGS[encoding](**_tuples(options))
-    model = kind(FEATURES[features](**_tuples(params)), encoding=encoder, **header["model"])
+    encoder = ENCODINGS[encoding](**options)
+    model = kind(FEATURES[features](**params), encoding=encoder, **header["model"])
     model.classes, model.classes_ = tuple(header["classes"]), np.array(header["labels"])
     n_classes = len(model.classes)
     if model.classifier not in LINEAR or model.classes_.shape != (n_classes,) or n_classes < 2:
         raise ValueError(f"classifier {model.classifier!r} of classes {model.classes_}")
     axes = {**encoder.learned, **HEAD}
     _check_axes(arrays, axes, K=encoder.n_words, C=1 if n_classes == 2 else n_classes)
-    model.encoder_ = BagEncoder(model.features, encoder, random_state=model.random_state)
-    model.encoder_.features_, model.encoder_.encoder_ = model.features, encoder
-    model.encoder_.image_shape_ = height, width = tuple(header["image_shape"])
+    model.encoder_ = bag = BagEncoder(model.features, encoder, random_state=model.random_state)
+    bag.features_, bag.encoder_ = model.features, encoder
+    bag.image_shape_ = height, width = tuple(header["image_shape"])
     for name in axes:
         setattr(encoder if name in encoder.learned else model, name, arrays[name])
     model.logits(np.zeros((1, height, width, 3), np.uint8))  # the parts fit together, or an error
@@ -104,8 +113,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise ValueError(f"cannot save the parameter {value!r}: use a number, a string or None")
-
-
-def _tuples(params: dict[str, Any]) -> dict[str, Any]:
-    """Undo JSON, which has lists only."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
