@@ -113,11 +113,6 @@ class LocalColor(PatchDescriptor):
     Parameters
     ----------
     step, patch_size : as in `DenseSIFT`; the patches and their bins are the same
-
-    Examples
-    --------
-    >>> LocalColor().transform(np.zeros((1, 64, 64, 3), np.uint8)).shape
-    (1, 13, 13, 96)
     """
 
     def __init__(self, step: int = 4, patch_size: int | Sequence[int] = 16) -> None:

@@ -221,6 +221,8 @@ def test_wrong_images_are_refused_with_a_reason(images, words):
     "options",
     [
         {"step": 0},
+        {"step": 2.5},
+        {"step": "4"},
         {"patch_size": 3},
         {"patch_size": (8, 11)},
         {"patch_size": 8.5},
