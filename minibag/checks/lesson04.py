@@ -69,7 +69,7 @@ def misleading_word(student: Callable[[Floats, Floats, int, int], int]) -> str:
     refuse(
         ((words == margin.argmax()).all(), "the largest weight, but is the word in the image?"),
         ((words == harm.argmin(1)).all(), "the sign is turned: that word helps the truth most."),
-        ((words != harm.argmax(1)).any(), "another word adds more: subtract the votes for truth."),
+        ((words != harm.argmax(1)).any(), "margin is predicted minus truth: another adds more."),
     )
     return "share times difference of the weights: that word did the most harm."
 
