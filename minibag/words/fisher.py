@@ -58,10 +58,8 @@ class FisherEncoder(Encoder):
     random_state : seed of the sample, PCA and mixture
     """
 
-    learned: ClassVar = {
-        **{"mean_": "D", "axes_": "PD"},  # PCA
-        **{"weights_": "K", "means_": "KP", "deviations_": "KP"},  # mixture
-    }
+    learned: ClassVar = {"mean_": "D", "axes_": "dD"}  # the PCA; d stands for D'
+    learned |= {"weights_": "K", "means_": "Kd", "deviations_": "Kd"}  # the mixture
 
     def __init__(self, n_words: int = 64, *, n_components: int = 64, random_state: Any = 0) -> None:
         self.n_words = n_words
