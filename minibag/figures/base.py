@@ -32,10 +32,10 @@ def show(figure: Figure, alt: str) -> None:
     drawn, stored = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches="tight")
     plt.close(figure)
-    # A palette of 256 colours keeps stored notebooks a third of the size; maximum coverage keeps
-    # rare colours true, such as the blue end of a colour bar.
+    # A palette of 256 colours keeps stored notebooks a third of the size. Maximum coverage keeps
+    # rare colours true (the blue end of a colour bar), k-means frequent ones (grey stays grey).
     palette, undithered = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
-    picture = Image.open(drawn).convert("RGB").quantize(256, palette, dither=undithered)
+    picture = Image.open(drawn).convert("RGB").quantize(256, palette, 1, dither=undithered)
     picture.save(stored, "png", optimize=True)
     bundle = {"image/png": base64.b64encode(stored.getvalue()).decode(), "text/plain": alt}
     display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
