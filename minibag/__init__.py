@@ -7,6 +7,8 @@ use, so that ``import minibag`` stays fast and the word lessons never load torch
 from importlib import import_module
 from typing import Any
 
+from minibag.machine import limit_threads
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -33,6 +35,8 @@ _HOME = {
 _ROOMS = ("bag", "data", "words", "checks", "figures", "widgets", "doctor")
 
 __all__ = sorted([*_HOME, *_ROOMS])
+
+limit_threads()
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,21 @@ def memory_limit(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
     return size
 
 
+def limit_threads(cgroup: Path = CGROUP) -> None:
+    """Let numerical libraries start no more threads than the CPUs granted to this process.
+
+    ``import minibag`` calls this. Nothing happens on a machine that grants all the CPUs it shows,
+    or where OMP_NUM_THREADS is set: that choice is the user's.
+    """
+    granted = cpu_count(cgroup)
+    if "OMP_NUM_THREADS" in os.environ or granted >= (os.cpu_count() or 1):
+        return
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OMP_NUM_THREADS"] = str(granted)  # libraries that are loaded from now on
+    threadpool_limits(granted)  # libraries that are loaded already
+
+
 def thread_counts() -> dict[str, int]:
     """Return how many threads each numerical library would start here, by the library's name.
 

@@ -88,3 +88,18 @@ def test_threads_follow_the_environment():
     assert {"torch", "openmp"} <= set(counts)
     assert {"openblas", "mkl", "blis"} & set(counts)
     assert set(counts.values()) == {1}
+
+
+@pytest.mark.skipif(VISIBLE < 2, reason="needs two CPUs to grant one of them")
+@pytest.mark.parametrize("order", ["numpy, then the limit", "the limit, then numpy"])
+@pytest.mark.parametrize("chosen", [None, "2"])
+def test_threads_follow_the_quota_unless_the_user_chose(tmp_path, order, chosen):
+    quota = write(tmp_path / "cgroup", **{"cpu.max": "100000 100000"})
+    limit = f"from pathlib import Path; machine.limit_threads(Path({str(quota)!r}))"
+    steps = ["import numpy", limit] if order.startswith("numpy") else [limit, "import numpy"]
+    count = "print(max(p['num_threads'] for p in threadpoolctl.threadpool_info()))"
+    code = "; ".join(["import threadpoolctl", "from minibag import machine", *steps, count])
+    env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    env |= {"OMP_NUM_THREADS": chosen} if chosen else {}
+    threads = subprocess.check_output([sys.executable, "-c", code], env=env, text=True)
+    assert int(threads) == int(chosen or 1)
