@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # JupyterLab refuses root, containers have no other
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 
 .PHONY: help lab test lint notebooks lock bench clean
@@ -13,7 +14,7 @@ help:  ## list what can be made
 
 lab: $(READY)  ## set everything up and open the course (ARGS=--no-browser on a server)
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ROOT) $(ARGS)
 
 test: $(READY)  ## set everything up and run every test: unit, notebooks, browser
 	$(BIN)/python -m tests.browser.find

@@ -53,9 +53,8 @@ def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-    root = " --allow-root" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
     process = subprocess.Popen(
-        ["make", "lab", f"ARGS=--no-browser --port={free_port()}{root}"],
+        ["make", "lab", f"ARGS=--no-browser --port={free_port()}"],
         cwd=course,
         env={**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(settings)},
         stderr=subprocess.STDOUT,
