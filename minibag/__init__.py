@@ -30,9 +30,14 @@ _HOME = {
     "VLADEncoder": "minibag.words",
     "FisherEncoder": "minibag.words",
     "BagOfVisualWords": "minibag.words",
+    "bagnet9": "minibag.nets",
+    "bagnet17": "minibag.nets",
+    "bagnet33": "minibag.nets",
+    "receptive_field": "minibag.nets",
+    "probe_receptive_field": "minibag.nets",
     "show": "minibag.figures",
 }
-_ROOMS = ("bag", "data", "words", "checks", "figures", "widgets", "doctor")
+_ROOMS = ("bag", "data", "words", "nets", "checks", "figures", "widgets", "doctor")
 
 __all__ = sorted([*_HOME, *_ROOMS])
 

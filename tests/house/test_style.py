@@ -27,6 +27,7 @@ ARROWS = {
     "stats": set(),
     "data": {"machine"},
     "words": {"bag", "machine", "data"},
+    "nets": {"bag"},
 }
 
 
