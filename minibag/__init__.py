@@ -35,9 +35,10 @@ _HOME = {
     "bagnet33": "minibag.nets",
     "receptive_field": "minibag.nets",
     "probe_receptive_field": "minibag.nets",
+    "heatmap": "minibag.evidence",
     "show": "minibag.figures",
 }
-_ROOMS = ("bag", "data", "words", "nets", "checks", "figures", "widgets", "doctor")
+_ROOMS = ("bag", "data", "words", "nets", "evidence", "checks", "figures", "widgets", "doctor")
 
 __all__ = sorted([*_HOME, *_ROOMS])
 

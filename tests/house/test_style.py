@@ -28,6 +28,7 @@ ARROWS = {
     "data": {"machine"},
     "words": {"bag", "machine", "data"},
     "nets": {"bag"},
+    "evidence": {"bag"},
 }
 
 
