@@ -79,7 +79,13 @@ class BagNet(nn.Module):
     """A bag of learned words; see `bagnet33` for the parameters, shapes and errors."""
 
     def __init__(
-        self, patch_size: int, num_classes: int, width: int, layers: Sequence[int], centred: bool
+        self,
+        patch_size: int,
+        num_classes: int = 1000,
+        width: int = 64,
+        layers: Sequence[int] = (3, 4, 6, 3),
+        centred: bool = False,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         if patch_size not in KERNELS or len(layers) != 4 or min(layers) < 1:
@@ -108,6 +114,8 @@ class BagNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 k, _ = module.kernel_size
                 nn.init.normal_(module.weight, 0, math.sqrt(2 / (k * k * module.out_channels)))
+        if weights is not None:
+            load_published(self, patch_size, weights)
 
     def stem(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) to the first map (N, width, H - 2, W - 2)."""
@@ -170,20 +178,6 @@ class BagNet(nn.Module):
         return net
 
 
-def _bagnet(
-    patch_size: int,
-    num_classes: int,
-    width: int,
-    layers: Sequence[int],
-    centred: bool,
-    weights: str | None,
-) -> BagNet:
-    net = BagNet(patch_size, num_classes, width, layers, centred)
-    if weights is not None:
-        load_published(net, patch_size, weights)
-    return net
-
-
 def bagnet9(
     num_classes: int = 1000,
     width: int = 64,
@@ -192,7 +186,7 @@ def bagnet9(
     weights: str | None = None,
 ) -> BagNet:
     """BagNet-9: patches of 9 x 9 pixels; parameters, shapes and errors as `bagnet33`."""
-    return _bagnet(9, num_classes, width, layers, centred, weights)
+    return BagNet(9, num_classes, width, layers, centred, weights)
 
 
 def bagnet17(
@@ -203,7 +197,7 @@ def bagnet17(
     weights: str | None = None,
 ) -> BagNet:
     """BagNet-17: patches of 17 x 17 pixels; parameters, shapes and errors as `bagnet33`."""
-    return _bagnet(17, num_classes, width, layers, centred, weights)
+    return BagNet(17, num_classes, width, layers, centred, weights)
 
 
 def bagnet33(
@@ -239,4 +233,4 @@ def bagnet33(
     Brendel & Bethge, "Approximating CNNs with bag-of-local-features models works surprisingly
     well on ImageNet", ICLR 2019.
     """
-    return _bagnet(33, num_classes, width, layers, centred, weights)
+    return BagNet(33, num_classes, width, layers, centred, weights)

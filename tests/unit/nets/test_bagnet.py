@@ -169,7 +169,7 @@ def test_wrong_shapes_and_options_are_refused():
     with pytest.raises(ValueError, match="four stages"):
         mb.bagnet9(layers=(1, 1, 1))
     with pytest.raises(ValueError, match="5, 9, 17, 33"):
-        BagNet(11, 10, 8, (1, 1, 1, 1), False)
+        BagNet(11)
     with pytest.raises(ValueError, match="1, 2, 4 or 8"):
         net.with_stride(3)
 

@@ -66,7 +66,7 @@ def test_a_bagnet_sees_q_pixels_every_eight(q, centred):
 
 
 def test_the_smallest_bagnet_sees_five_pixels():
-    assert mb.probe_receptive_field(BagNet(5, 2, 4, (1, 1, 1, 1), False)).size == 5
+    assert mb.probe_receptive_field(BagNet(5, width=4)).size == 5
 
 
 @pytest.mark.parametrize(
