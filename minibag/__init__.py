@@ -35,6 +35,13 @@ _HOME = {
     "bagnet33": "minibag.nets",
     "receptive_field": "minibag.nets",
     "probe_receptive_field": "minibag.nets",
+    "small_resnet": "minibag.nets",
+    "small_vgg": "minibag.nets",
+    "small_densenet": "minibag.nets",
+    "NetPredictor": "minibag.nets",
+    "BagNetPredictor": "minibag.nets",
+    "load": "minibag.nets",
+    "list_models": "minibag.nets",
     "heatmap": "minibag.evidence",
     "show": "minibag.figures",
 }

@@ -27,7 +27,7 @@ ARROWS = {
     "stats": set(),
     "data": {"machine"},
     "words": {"bag", "machine", "data"},
-    "nets": {"bag"},
+    "nets": {"bag", "machine", "words"},
     "evidence": {"bag"},
 }
 

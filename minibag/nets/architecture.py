@@ -1,0 +1,63 @@
+"""Networks from a description that fits into a JSON file, and what they cost."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from minibag.nets.bagnet import BagNet
+from minibag.nets.compare import small_densenet, small_resnet, small_vgg
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "bagnet": BagNet,
+    "resnet": small_resnet,
+    "vgg": small_vgg,
+    "densenet": small_densenet,
+}
+
+
+def build(architecture: Mapping[str, Any]) -> nn.Module:
+    """Return a new network with random weights.
+
+    Parameters
+    ----------
+    architecture : its "name" (bagnet, resnet, vgg or densenet) and the options of that network,
+        such as ``{"name": "bagnet", "patch_size": 9, "num_classes": 10, "width": 24}``
+
+    Raises
+    ------
+    ValueError
+        If the name or an option is unknown, or an option has an impossible value.
+    """
+    options = dict(architecture)
+    name = options.pop("name", None)
+    if name not in ARCHITECTURES:
+        names = ", ".join(ARCHITECTURES)
+        raise ValueError(f"the name of an architecture is one of {names}, got {name!r}")
+    known = [o for o in inspect.signature(ARCHITECTURES[name]).parameters if o != "weights"]
+    if strange := options.keys() - known:
+        raise ValueError(f"a {name} has the options {', '.join(known)}, not {sorted(strange)}")
+    try:
+        return ARCHITECTURES[name](**options)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"no {name} can be built from {options}: {error}") from error
+
+
+def count(net: nn.Module, side: int) -> tuple[int, int]:
+    """Return the parameters of a network, and its multiply-adds for one image of side x side.
+
+    Only matrix products and convolutions count, as in most published tables; the network runs on
+    shapes alone.
+    """
+    state = chain(net.parameters(), net.buffers())
+    shapes = copy.deepcopy(net, {id(t): torch.empty_like(t, device="meta") for t in state})
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        shapes.eval()(torch.empty(1, 3, side, side, device="meta"))
+    return sum(p.numel() for p in net.parameters()), counter.get_total_flops() // 2

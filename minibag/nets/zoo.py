@@ -1,0 +1,77 @@
+"""Trained models by name or from files, each network with a card that says where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as read_arrays
+
+from minibag.bag import Predictor
+from minibag.nets.architecture import build
+from minibag.nets.predictor import KIND, NetPredictor, as_predictor, card_path, check_arrays
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def list_models() -> list[str]:
+    """Return the names of the trained networks that came with minibag, for `load`."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.json"))
+
+
+def load(name_or_path: str | Path) -> Predictor:
+    """Return a trained model: one of `list_models`, or what the ``save`` of a model wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model or file, or its card (NAME.json beside NAME.safetensors) is gone.
+    ValueError
+        If the file is damaged or no model, or the card belongs to another file.
+    """
+    path = Path(name_or_path)
+    if name_or_path in list_models():
+        path = WEIGHTS / f"{name_or_path}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no model {name_or_path}: give the path of a file that `save` wrote, or one of the "
+            f"models that came with minibag: {', '.join(list_models())}"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            kinds = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    if KIND in kinds:
+        return _load_net(path)
+    if not any(kind.startswith("minibag.") for kind in kinds):
+        raise ValueError(f"{path} holds something else than a model of minibag")
+    from minibag.words import BagOfVisualWords
+
+    return BagOfVisualWords.load(path)
+
+
+def _load_net(path: Path) -> NetPredictor:
+    """Return the network of a file, once its card has proved to belong to it."""
+    weights, beside = path.read_bytes(), card_path(path)
+    if not beside.is_file():
+        raise FileNotFoundError(f"the card {beside} is missing: it belongs to {path}")
+    try:
+        card: dict[str, Any] = json.loads(beside.read_text())
+        if hashlib.sha256(weights).hexdigest() != card.pop("sha256"):
+            raise ValueError("the sha256 differs: one of the two is damaged, or of another model")
+        arrays = {
+            k: v.float() if v.is_floating_point() else v for k, v in read_arrays(weights).items()
+        }
+        classes, architecture = tuple(card.pop("classes")), card.pop("architecture")
+        with torch.device("meta"):
+            net = build(architecture)
+        check_arrays(net, arrays)
+        net.load_state_dict(arrays, assign=True)
+        return as_predictor(net.eval(), classes, architecture, card)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"the card {beside} does not describe {path}: {error!r}") from error
