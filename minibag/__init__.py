@@ -43,9 +43,21 @@ _HOME = {
     "load": "minibag.nets",
     "list_models": "minibag.nets",
     "heatmap": "minibag.evidence",
+    "top_patches": "minibag.evidence",
     "show": "minibag.figures",
 }
-_ROOMS = ("bag", "data", "words", "nets", "evidence", "checks", "figures", "widgets", "doctor")
+_ROOMS = (
+    "bag",
+    "data",
+    "words",
+    "nets",
+    "evidence",
+    "training",
+    "checks",
+    "figures",
+    "widgets",
+    "doctor",
+)
 
 __all__ = sorted([*_HOME, *_ROOMS])
 

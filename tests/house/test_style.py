@@ -28,7 +28,8 @@ ARROWS = {
     "data": {"machine"},
     "words": {"bag", "machine", "data"},
     "nets": {"bag", "machine", "words"},
-    "evidence": {"bag"},
+    "evidence": {"bag", "data"},
+    "training": {"data", "machine"},
 }
 
 

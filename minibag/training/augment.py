@@ -1,0 +1,85 @@
+"""Random views of a whole batch at once, on the device where it lies."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minibag.training.recipe import Recipe
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the nets expect
+GRAY = (0.299, 0.587, 0.114)
+DRAWS = 8  # random numbers that every image owns, used or not
+
+
+def seed_of(*path: int) -> int:
+    """Return a seed for one purpose, mixed from e.g. (seed, epoch, step): nothing to remember."""
+    return int(np.random.SeedSequence(path).generate_state(1, np.uint64)[0] >> 1)
+
+
+def generator(*path: int) -> torch.Generator:
+    """Return a generator on the CPU that is seeded with `seed_of`."""
+    return torch.Generator().manual_seed(seed_of(*path))
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Turn uint8 or 0..1 float images (N, 3, H, W) into what the networks expect, float32."""
+    x = images.float() / 255 if images.dtype == torch.uint8 else images
+    mean, std = (x.new_tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+    return (x - mean) / std
+
+
+def augment(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
+    """Return a random view of every image.
+
+    Parameters
+    ----------
+    images : uint8 (N, 3, H, W)
+    draws : uniform random numbers (N, DRAWS), which fix the views
+    recipe : its flip, min_scale, shift and jitter are used
+
+    Returns
+    -------
+    float32 (N, 3, H, W) in 0..1
+    """
+    x = images.float() / 255
+    draws = draws.to(x.device)
+    if recipe.min_scale < 1 or recipe.shift:
+        grid = nn.functional.affine_grid(
+            _views(draws, recipe, x.shape), list(x.shape), align_corners=False
+        )
+        x = nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    elif recipe.flip:
+        x = torch.where(draws[:, 0].view(-1, 1, 1, 1) < 0.5, x.flip(3), x)
+    return _jitter(x, draws[:, 5:], recipe.jitter) if recipe.jitter else x
+
+
+def _views(draws: Tensor, recipe: Recipe, shape: torch.Size) -> Tensor:
+    """(N, 2, 3): where in the image (-1..1) every pixel of its view lies."""
+    area = recipe.min_scale + (1 - recipe.min_scale) * draws[:, 1]
+    most = math.log(4 / 3) / 2 if recipe.min_scale < 1 else 0.0
+    stretch = (most * (2 * draws[:, 2] - 1)).exp()
+    size = area.sqrt()[:, None] * torch.stack([stretch, 1 / stretch], 1)
+    size = size.clamp(max=1)  # (N, 2): width and height of the crop
+    place = 2 * draws[:, 3:5] - 1
+    pixel = 2 / draws.new_tensor([shape[3], shape[2]])
+    centre = place * (1 - size) + (place * (recipe.shift + 0.5)).round() * pixel
+    mirror = torch.where(draws[:, 0] < 0.5, -1.0, 1.0) if recipe.flip else 1.0
+    views = draws.new_zeros(len(draws), 2, 3)
+    views[:, 0, 0], views[:, 1, 1] = size[:, 0] * mirror, size[:, 1]
+    views[:, :, 2] = centre
+    return views
+
+
+def _jitter(x: Tensor, draws: Tensor, strength: float) -> Tensor:
+    """Change brightness, contrast and saturation of images (N, 3, H, W) in 0..1."""
+    factor = 1 + strength * (2 * draws.view(-1, 3, 1, 1, 1) - 1)
+    bright, contrast, saturation = factor.unbind(1)
+    x = x * bright
+    gray = (x * x.new_tensor(GRAY).view(3, 1, 1)).sum(1, keepdim=True)
+    mean = gray.mean((2, 3), keepdim=True)
+    x, gray = mean + contrast * (x - mean), mean + contrast * (gray - mean)
+    return (gray + saturation * (x - gray)).clamp(0, 1)

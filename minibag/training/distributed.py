@@ -1,0 +1,108 @@
+"""Several processes that train one network: ``torchrun --nproc_per_node=2 script.py``.
+
+Every process runs the same script and takes each ``world``-th image of a batch; gradients are
+averaged. With synchronised batch norms this is the run of one process, up to rounding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Team:
+    """One process among its fellows: its rank, how many they are, and its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def share(self) -> slice:
+        """Which images of a batch are ours: ``batch[team.share]``."""
+        return slice(self.rank, None, self.world)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes, the same in each."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def wait(self) -> None:
+        """Return once all processes have come here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def wrap(self, net: nn.Module) -> nn.Module:
+        """Return a module whose gradients, and batch statistics, are those of all processes."""
+        if self.world == 1:
+            return net
+        if self.device.type == "cuda":
+            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+            return DistributedDataParallel(net, [self.device.index], broadcast_buffers=False)
+        for module in net.modules():
+            if type(module) is nn.BatchNorm2d:
+                module.__class__ = SyncNorm  # it has the same state
+        return DistributedDataParallel(net, broadcast_buffers=False)
+
+
+@contextmanager
+def team(device: str | torch.device | None = None) -> Iterator[Team]:
+    """Join the processes that torchrun started, or be alone; None takes the accelerator if any."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    best = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    home = torch.device(device or best or "cpu")
+    if world == 1:
+        yield Team(0, 1, home)
+        return
+    if home.type == "cuda":
+        home = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(home)
+    ours = not dist.is_initialized()
+    if ours:
+        dist.init_process_group("nccl" if home.type == "cuda" else "gloo")
+    try:
+        yield Team(dist.get_rank(), world, home)
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+class _Mean(torch.autograd.Function):
+    """The mean of a tensor over all processes, through which gradients flow."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x / dist.get_world_size()
+
+    backward = forward  # each output depends on each input, with weight 1 / world
+
+
+class SyncNorm(nn.BatchNorm2d):
+    """Batch norm over the batches of all processes (torch's SyncBatchNorm is for GPUs only)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (N, C, h, w); all processes must bring the same N, h and w."""
+        if not self.training:
+            return super().forward(x)
+        mean = _Mean.apply(x.mean((0, 2, 3)))
+        centred = x - mean.view(-1, 1, 1)
+        var = _Mean.apply(centred.square().mean((0, 2, 3)))
+        count = x.numel() / x.shape[1] * dist.get_world_size()
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * count / (count - 1), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)

@@ -1,0 +1,99 @@
+"""The loop that trains every network of the course."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from minibag.data import ImageSet
+from minibag.training.distributed import Team, team
+from minibag.training.loaders import Images, open_images
+from minibag.training.recipe import Recipe
+from minibag.training.run import History, Run
+
+LOOK = 50  # steps between two looks at the loss, each of which waits for the GPU
+
+
+def fit(
+    net: nn.Module,
+    train: ImageSet | str | Path,
+    val: ImageSet | str | Path | None = None,
+    recipe: Recipe | None = None,
+    folder: str | Path | None = None,
+    *,
+    device: str | torch.device | None = None,
+    save_every: int | None = None,
+    progress: bool = False,
+) -> History:
+    """Train a network in place, and leave it on the device in evaluation mode.
+
+    With a folder, the run can be killed at any time: the same call goes on from the last
+    checkpoint and ends with the same weights, bit by bit on a CPU; once it has finished, the call
+    loads the weights and returns at once. Under ``torchrun`` all processes share the work.
+
+    Parameters
+    ----------
+    net : module that maps normalised images (N, 3, H, W) to logits (N, C)
+    train, val : ImageSet, or the path of a folder of class folders, which is streamed
+    recipe : all numbers of the training; None takes ``Recipe()``
+    folder : where ``checkpoint.pt`` and ``log.jsonl`` are kept, seen by all processes
+    device : None takes a GPU if there is one
+    save_every : steps between checkpoints; None means an epoch
+    progress : show a progress bar
+
+    Returns
+    -------
+    One dict per epoch: epoch (from 1), step, loss and train_accuracy (means over the epoch's
+    random views), val_loss, val_accuracy (with ``val``), lr (of the last step), seconds,
+    images_per_s
+
+    Raises
+    ------
+    ValueError
+        If data, network, recipe and folder do not fit together, or the checkpoint is damaged.
+    FloatingPointError
+        If the loss or a weight is no longer finite; the last checkpoint is from before.
+    """
+    recipe = recipe or Recipe()
+    with team(device) as mates:
+        images = open_images(train, recipe, mates)
+        held_out = open_images(val, recipe, mates) if val is not None else None
+        with Run(net, images, held_out, recipe, mates, folder, progress) as run:
+            for epoch in range(run.step // run.steps, recipe.epochs):
+                for x, y in images.batches(epoch, start=run.step % run.steps):
+                    learn(run, x, y)
+                    if run.step % LOOK == 0:
+                        run.look()
+                    if save_every and run.step % save_every == 0 and run.step % run.steps:
+                        run.save()
+                run.end_epoch(evaluate(net, held_out, mates) if held_out else {})
+        return run.history
+
+
+def learn(run: Run, x: Tensor, y: Tensor) -> None:
+    """Take one step with images (n, 3, H, W) and labels (n,), this process's share of a batch."""
+    run.prepare_step()
+    with run.autocast():
+        logits = run.model(x)
+        run.check_logits(logits, y)
+        loss = nn.functional.cross_entropy(logits, y, label_smoothing=run.recipe.label_smoothing)
+    run.scaler.scale(loss).backward()
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    run.optimizer.zero_grad()
+    run.note(loss.detach(), (logits.detach().argmax(1) == y).float().mean())
+
+
+@torch.no_grad()
+def evaluate(net: nn.Module, images: Images, mates: Team) -> dict[str, float]:
+    """Return loss and accuracy on all images, in float32 and evaluation mode."""
+    net.eval()
+    total = torch.zeros(2, device=mates.device)
+    for x, y in images.in_order():
+        logits = net(x).float()
+        loss = nn.functional.cross_entropy(logits, y, reduction="sum")
+        total += torch.stack([loss, (logits.argmax(1) == y).sum()])
+    loss, correct = mates.sum(total).tolist()
+    return {"val_loss": loss / len(images), "val_accuracy": correct / len(images)}
