@@ -15,7 +15,13 @@ def test_import_takes_less_than_300_milliseconds():
 
 
 @pytest.mark.parametrize(
-    "statement", ["import minibag", "import minibag.words", "import minibag.data, minibag.stats"]
+    "statement",
+    [
+        "import minibag",
+        "import minibag.words",
+        "import minibag.data, minibag.stats",
+        "import minibag as mb; mb.top_patches, mb.evidence.pointing_score",
+    ],
 )
 def test_torch_is_not_imported(statement):
     code = f"{statement}; import sys; sys.exit('torch' in sys.modules)"

@@ -1,13 +1,12 @@
 """The heat map is the network on every patch of the zero-padded image, only cheaper."""
 
-from importlib import import_module
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import minibag as mb
+from minibag.evidence import dense
 from tests.unit.nets.small import noise, small_bagnet
 
 NETS = [(q, centred) for q in (9, 17, 33) for centred in (False, True)]
@@ -47,7 +46,7 @@ def test_bands_change_nothing(rows):
 def test_small_strips_change_nothing(monkeypatch):
     net, x = small_bagnet(33), noise(3, 41, 30)
     whole = mb.heatmap(net, x, 0)
-    monkeypatch.setattr(import_module("minibag.evidence.heatmap"), "CPU_PIXELS", 100)
+    monkeypatch.setattr(dense, "CPU_PIXELS", 100)
     torch.testing.assert_close(mb.heatmap(net, x, 0), whole, rtol=0, atol=1e-12)
 
 
@@ -55,8 +54,8 @@ def test_small_strips_change_nothing(monkeypatch):
 @pytest.mark.parametrize("stride", [2, 3, 4, 6, 8, 16])
 def test_a_stride_takes_every_so_many_pixels(stride, centred):
     net, x = small_bagnet(33, centred), noise(3, 43, 50)
-    dense, coarse = mb.heatmap(net, x, 1), mb.heatmap(net, x, 1, stride=stride, rows_per_band=3)
-    torch.testing.assert_close(coarse, dense[::stride, ::stride], rtol=0, atol=1e-12)
+    fine, coarse = mb.heatmap(net, x, 1), mb.heatmap(net, x, 1, stride=stride, rows_per_band=3)
+    torch.testing.assert_close(coarse, fine[::stride, ::stride], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("q", [9, 17, 33])
