@@ -120,14 +120,14 @@ class NetPredictor:
             raise ValueError(f"cannot save a network with infinities or NaN in {strange[0]}")
         parameters, multiply_adds = count(self.net, self.image_size)
         weights = save(arrays, {KIND: ""})
-        card = self.card | {
+        proved = {
             "architecture": self.architecture,
             "classes": self.classes,
             "parameters": parameters,
             "multiply_adds": multiply_adds,
             "sha256": hashlib.sha256(weights).hexdigest(),
         }
-        text = json.dumps(card, indent=1) + "\n"
+        text = json.dumps({**proved, **self.card, **proved}, indent=1) + "\n"
         with whole_file(card_path(path)) as card_part, whole_file(path) as part:
             part.write_bytes(weights)
             card_part.write_text(text)

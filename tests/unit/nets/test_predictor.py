@@ -1,0 +1,273 @@
+"""Networks as predictors of uint8 images, and as files that nobody can mix up unnoticed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import minibag as mb
+from minibag.nets import BagNet, as_predictor, build, normalise
+
+CLASSES = ("fish", "frog", "bird")
+BAGNET = {"name": "bagnet", "patch_size": 9, "num_classes": 3, "width": 4, "layers": [1, 1, 2, 1]}
+RESNET = {"name": "resnet", "num_classes": 3, "width": 4, "layers": [1, 1]}
+CARD = {"image_size": 40, "seed": 3, "recipe": {"epochs": 2}}
+
+
+def new(architecture, seed=0, **options):
+    """A predictor whose batch norms have seen data."""
+    torch.manual_seed(seed)
+    net = build(architecture)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return as_predictor(net, CLASSES, architecture, CARD, **options)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return mb.critters("val", 7, 40).images
+
+
+def test_normalising_is_what_torchvision_does(images):
+    t = torchvision.transforms
+    theirs = t.Compose([t.ToTensor(), t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+    expected = torch.stack([theirs(Image.fromarray(image)) for image in images])
+    torch.testing.assert_close(normalise(images), expected)
+    torch.testing.assert_close(normalise(torch.from_numpy(images), "cpu"), expected)
+    assert normalise(images, "meta").device.type == "meta"
+
+
+@pytest.mark.filterwarnings("error")
+def test_read_only_and_mirrored_arrays_are_taken(images):
+    frozen = images.copy()
+    frozen.flags.writeable = False
+    assert torch.equal(normalise(frozen), normalise(images))
+    assert torch.equal(normalise(images[:, :, ::-1]), normalise(images).flip(-1))
+
+
+@pytest.mark.parametrize("architecture", [BAGNET, RESNET])
+def test_logits_do_not_depend_on_the_batch_size_or_the_mode(images, architecture):
+    model = new(architecture)
+    whole = model.net.eval()(normalise(images)).detach().numpy()
+    assert whole.std() > 0.01
+    for batch_size in (1, 3, 7, 64):
+        model = new(architecture, batch_size=batch_size)
+        model.net.train()
+        np.testing.assert_allclose(model.logits(images), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.logits(images[:2]), whole[:2], rtol=1e-4, atol=1e-5)
+    assert model.logits(images[:0]).shape == (0, 3)
+
+
+def test_probabilities_are_the_softmax_of_the_logits(images):
+    model = new(RESNET)
+    power = np.exp(model.logits(images).astype(float))
+    expected = power / power.sum(1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(images), expected, rtol=1e-5)
+
+
+def test_predicting_leaves_the_network_as_it_was(images):
+    model = new(BAGNET)
+    model.net.train()
+    model.net.layer1.eval()
+    before = {key: value.clone() for key, value in model.net.state_dict().items()}
+    modes = [module.training for module in model.net.modules()]
+    model.logits(images)
+    with pytest.raises(ValueError, match="at least q = 9"):
+        model.logits(images[:, :8])
+    assert [module.training for module in model.net.modules()] == modes
+    assert all(torch.equal(v, before[k]) for k, v in model.net.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in model.net.parameters())
+
+
+def test_a_bagnet_is_a_bag_and_a_resnet_is_not(images):
+    bag, other = new(BAGNET, batch_size=2), new(RESNET)
+    assert isinstance(bag, mb.BagPredictor)
+    assert isinstance(other, mb.Predictor)
+    assert not isinstance(other, mb.BagPredictor)
+    for batch in (images, images[:, :33, 7:]):
+        evidence = bag.evidence(batch)
+        assert evidence.shape == (7, 3, *bag.grid(batch.shape[1:3]).shape)
+        np.testing.assert_allclose(evidence.mean((2, 3)), bag.logits(batch), rtol=1e-5, atol=1e-5)
+
+
+def test_an_image_set_is_as_good_as_its_images(images):
+    assert np.array_equal(new(RESNET).logits(mb.critters("val", 7, 40)), new(RESNET).logits(images))
+
+
+def test_a_network_in_double_precision_stays_so(images):
+    single, double = new(BAGNET), new(BAGNET)
+    double.net.double()
+    np.testing.assert_allclose(double.logits(images), single.logits(images), rtol=1e-3, atol=1e-5)
+    assert next(double.net.parameters()).dtype == torch.float64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_it_runs_where_the_network_is(images):
+    cpu, gpu = new(BAGNET), new(BAGNET)
+    gpu.net.cuda()
+    np.testing.assert_allclose(gpu.logits(images), cpu.logits(images), rtol=1e-2, atol=1e-3)
+
+
+def test_what_is_no_image_is_refused(images):
+    model = new(RESNET)
+    for wrong in (images / 255, images.astype(np.int64)):
+        with pytest.raises(TypeError, match="uint8"):
+            model.logits(wrong)
+    for wrong in (images[0], images[..., :2], images.transpose(0, 3, 1, 2)):
+        with pytest.raises(ValueError, match=r"\(N, H, W, 3\)"):
+            model.logits(wrong)
+
+
+def test_names_and_logits_must_be_as_many():
+    with pytest.raises(ValueError, match="3 logits for 2 classes"):
+        as_predictor(build(RESNET), CLASSES[:2], RESNET)
+
+
+@pytest.fixture
+def home(tmp_path):
+    new(BAGNET).save(tmp_path / "bag.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize("architecture", [BAGNET, RESNET])
+def test_what_was_saved_is_loaded(images, tmp_path, architecture):
+    path, model = tmp_path / "net.safetensors", new(architecture)
+    model.net.train()
+    model.save(path)
+    again = mb.load(path)
+    assert type(again) is type(model)
+    assert not again.net.training
+    assert again.classes == CLASSES
+    assert again.architecture == architecture
+    assert again.image_size == 40
+    assert {key: again.card[key] for key in CARD} == CARD
+    assert again.card["parameters"] == sum(p.numel() for p in again.net.parameters())
+    assert all(torch.equal(v, again.net.state_dict()[k]) for k, v in model.net.state_dict().items())
+    assert np.array_equal(again.logits(images), model.logits(images))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.json", "net.safetensors"]
+    again.net(normalise(images)).sum().backward()  # it can be trained further
+
+
+def test_a_loaded_model_saves_to_the_same_bytes(home):
+    mb.load(home / "bag.safetensors").save(home / "copy.safetensors")
+    for kind in ("safetensors", "json"):
+        assert (home / f"copy.{kind}").read_bytes() == (home / f"bag.{kind}").read_bytes()
+
+
+def test_half_precision_halves_the_kernels_and_hardly_changes_the_logits(images, tmp_path):
+    architecture = {**BAGNET, "width": 16}
+    model = new(architecture)
+    model.save(tmp_path / "full.safetensors")
+    model.save(tmp_path / "half.safetensors", half=True)
+    full, half = (tmp_path / f"{n}.safetensors" for n in ("full", "half"))
+    assert half.stat().st_size < 0.6 * full.stat().st_size
+    kept = {v.dtype for k, v in load_file(half).items() if "bn" in k and "num" not in k}
+    assert kept == {torch.float32}
+    again = mb.load(half)
+    assert {p.dtype for p in again.net.parameters()} == {torch.float32}
+    np.testing.assert_allclose(again.logits(images), model.logits(images), atol=5e-3)
+
+
+def test_what_cannot_be_loaded_again_is_not_saved(tmp_path):
+    path = tmp_path / "net.safetensors"
+    model = new(RESNET)
+    for name in ("net.json", "net", "net.model"):
+        with pytest.raises(ValueError, match=r"NAME\.safetensors"):
+            model.save(tmp_path / name)
+    with pytest.raises(ValueError, match="image_size"):
+        as_predictor(model.net, CLASSES, RESNET).save(path)
+    with pytest.raises(ValueError, match=r"of shape \(8, 3, 3, 3\), not \(4, 3, 3, 3\)"):
+        as_predictor(model.net, CLASSES, {**RESNET, "width": 8}, CARD).save(path)
+    nn.init.constant_(model.net.fc.weight, 1e5)
+    with pytest.raises(ValueError, match=r"NaN in fc\.weight"):
+        model.save(path, half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_save_is_noticed(home):
+    text = (home / "bag.json").read_text()
+    new(BAGNET, seed=1).save(home / "bag.safetensors")
+    (home / "bag.json").write_text(text)  # as if the process ended between the two files
+    with pytest.raises(ValueError, match="sha256 differs"):
+        mb.load(home / "bag.safetensors")
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_damaged_file_is_refused(home):
+    path = home / "bag.safetensors"
+    data = path.read_bytes()
+    flipped = bytearray(data)
+    flipped[-5] ^= 1
+    for wrong in (b"", b"text", data[:100], data[:-1], data + b"0", bytes(flipped)):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match="damaged"):
+            mb.load(path)
+
+
+def test_a_card_of_another_model_is_refused(home):
+    new(RESNET).save(home / "res.safetensors")
+    (home / "res.json").replace(home / "bag.json")
+    with pytest.raises(ValueError, match=r"bag\.json does not describe .*sha256 differs"):
+        mb.load(home / "bag.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"card .*res\.json is missing"):
+        mb.load(home / "res.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"architecture": RESNET}, "has features"),
+        ({"architecture": {**BAGNET, "width": 5}}, "of shape"),
+        ({"architecture": {**BAGNET, "layers": [1, 1, 1, 1]}}, "layer3.1"),
+        ({"architecture": {"name": "alexnet"}}, "alexnet"),
+        ({"architecture": None}, "TypeError"),
+        ({"classes": ["fish", "frog"]}, "3 logits for 2 classes"),
+        ({"classes": None}, "TypeError"),
+        ({"sha256": "0"}, "sha256 differs"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(home, changes, reason):
+    edit(home / "bag.json", **changes)
+    with pytest.raises(ValueError, match=rf"bag\.json does not describe .*{reason}"):
+        mb.load(home / "bag.safetensors")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}"])
+def test_a_card_that_is_none_is_refused(home, text):
+    (home / "bag.json").write_text(text)
+    with pytest.raises(ValueError, match=r"bag\.json does not describe"):
+        mb.load(home / "bag.safetensors")
+
+
+def test_foreign_and_missing_files_are_refused(tmp_path):
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ValueError, match="something else than a model of minibag"):
+        mb.load(tmp_path / "foreign.safetensors")
+    for name in (tmp_path / "no.safetensors", "bagnet99", tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"no model .*one of the models"):
+            mb.load(name)
+
+
+def test_word_models_are_loaded_by_the_same_function(tmp_path):
+    train = mb.critters("train", 32, 32)
+    words = mb.BagOfVisualWords(mb.DenseSIFT(8), 8).fit(train)
+    words.save(tmp_path / "bow.model")
+    again = mb.load(str(tmp_path / "bow.model"))
+    assert isinstance(again, mb.BagOfVisualWords)
+    assert np.array_equal(again.logits(train), words.logits(train))
+
+
+def test_a_bagnet_from_a_file_makes_exact_maps(home, images):
+    net = mb.load(home / "bag.safetensors").net
+    assert isinstance(net, BagNet)
+    assert net.with_stride(1).grid((40, 40)).shape == (32, 32)
