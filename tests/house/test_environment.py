@@ -13,7 +13,8 @@ LOCK = (ROOT / "requirements.lock").read_text()
 LOCKED = [Requirement(pin) for pin in pins(LOCK)]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-WANTED = PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["teach"] + EXTRAS["cluster"]
+LOCKED_EXTRAS = ("dev", "teach", "cluster", "attribution")
+WANTED = PROJECT["dependencies"] + [need for extra in LOCKED_EXTRAS for need in EXTRAS[extra]]
 
 
 def canonical(name: str) -> str:
