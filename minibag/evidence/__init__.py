@@ -13,10 +13,10 @@ _HOME = {
     "saliency": "attribution",
     "input_x_gradient": "attribution",
     "integrated_gradients": "attribution",
-    "grad_cam": "attribution",
+    "grad_cam": "layerwise",
     "occlusion": "attribution",
-    "deeplift": "attribution",
-    "lrp": "attribution",
+    "deeplift": "layerwise",
+    "lrp": "layerwise",
     "deletion_curve": "deletion",
 }
 

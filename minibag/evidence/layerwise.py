@@ -1,0 +1,174 @@
+"""Attribution methods that reach into a network: Grad-CAM, LRP and DeepLift.
+
+They are called as those of `minibag.evidence.attribution`: ``method(net, x, target)``.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minibag.evidence.attribution import attribution, target_gradient, target_logit
+
+
+@attribution
+def grad_cam(net: nn.Module, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """Return the last map, its channels weighted by their mean gradient, where positive (>= 0).
+
+    The map (h, w) is enlarged bilinearly. A network that knows its geometry (``net.grid``, as a
+    BagNet) has cell (i, j) at the centre of its patch; any other is taken to tile the image
+    evenly, as published, which is off by up to half a stride where padding is uneven. Beyond the
+    outermost centres the map is constant.
+
+    Parameters
+    ----------
+    net, x, target : as for every method
+    layer : name of a module in ``net.named_modules()`` with an output (N, C, h, w); None takes
+        the last such output of a module that does not pool
+
+    References
+    ----------
+    Selvaraju et al., "Grad-CAM", ICCV 2017.
+    """
+    with torch.enable_grad(), _last_map(net, layer) as maps:
+        logit = target_logit(net, x.clone().requires_grad_(), target)
+        if not maps:
+            raise ValueError("no module of this network gives a map (N, C, h, w) to look at")
+        gradient = torch.autograd.grad(logit.sum(), maps[0])[0]
+    cam = (gradient.mean((2, 3), keepdim=True) * maps[0]).sum(1).relu()
+    return _enlarge(cam, net, x.shape[2:])
+
+
+@contextmanager
+def _last_map(net: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
+    """Yield a list that holds the map of the layer once the network has run."""
+    named = dict(net.named_modules())
+    if layer is not None and layer not in named:
+        raise ValueError(f"no layer {layer!r}; the last ones are {[*named][-5:]}")
+    leaves = [module for module in named.values() if not any(module.children())]
+    watched = [named[layer]] if layer is not None else leaves
+    kept: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        pools = "Pool" in type(module).__name__
+        if isinstance(output, Tensor) and output.ndim == 4 and not (pools and layer is None):
+            kept[:] = [output]
+
+    handles = [module.register_forward_hook(keep) for module in watched]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _enlarge(maps: Tensor, net: Any, shape: torch.Size) -> Tensor:
+    """Return maps (N, h, w) interpolated at every pixel of the image: (N, H, W)."""
+    grid = net.grid(shape) if hasattr(net, "grid") else None
+    axes = []
+    for axis in (0, 1):
+        cells, pixel = maps.shape[1 + axis], torch.arange(shape[axis], device=maps.device)
+        if grid is not None and grid.shape == maps.shape[1:]:
+            first, stride = float(grid.centres()[axis][0]), grid.stride
+        else:
+            stride = shape[axis] / cells
+            first = (stride - 1) / 2
+        cell = (pixel.to(maps.dtype) - first) / stride
+        axes.append((2 * cell + 1) / cells - 1)  # -1 and 1 are the outer edges of the map
+    at = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), -1)
+    at = at.expand(len(maps), *at.shape)
+    return nn.functional.grid_sample(
+        maps[:, None], at, mode="bilinear", padding_mode="border", align_corners=False
+    )[:, 0]
+
+
+@attribution
+def lrp(net: nn.Module, x: Tensor, target: Tensor, *, epsilon: float = 1e-4) -> Tensor:
+    """Return layer-wise relevance propagation (epsilon rule), summed over the channels.
+
+    Relevance goes from the logit down to the pixels, at each layer in proportion to what every
+    input adds to the output z, as a share of z + epsilon sign(z). In a network of ReLUs that is
+    input x gradient, its gradient multiplied by z / (z + epsilon sign(z)) at every layer with
+    weights (Ancona et al., ICLR 2018). What biases add is lost on the way, so the map sums to the
+    logit only without them.
+
+    Parameters
+    ----------
+    net, x, target : as for every method
+    epsilon : weakens what small outputs pass on; near 0 this is input x gradient
+
+    Raises
+    ------
+    ValueError
+        If epsilon is negative or the network has other activations than ReLU.
+
+    References
+    ----------
+    Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise
+    relevance propagation", PLoS ONE 2015.
+    """
+    leaves = [module for module in net.modules() if not any(module.children())]
+    active = [m for m in leaves if type(m).__module__ == "torch.nn.modules.activation"]
+    if epsilon < 0 or not all(isinstance(module, nn.ReLU) for module in active):
+        names = sorted({type(module).__name__ for module in active})
+        raise ValueError(
+            f"lrp needs epsilon >= 0 and no activations but ReLU, got {epsilon}, {names}"
+        )
+
+    def weaken(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        z = output.detach()
+        share = z / (z + epsilon * torch.where(z < 0, -1, 1))
+        output.register_hook(lambda gradient: gradient * share.nan_to_num(1))  # 0 / 0 of epsilon 0
+
+    weighted = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+    handles = [m.register_forward_hook(weaken) for m in leaves if isinstance(m, weighted)]
+    try:
+        return (x * target_gradient(net, x, target)).sum(1)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@attribution
+def deeplift(
+    net: nn.Module, x: Tensor, target: Tensor, *, baseline: Tensor | float = 0.0
+) -> Tensor:
+    """Return DeepLift's contributions (rescale rule), by captum, summed over the channels.
+
+    The map sums to logit(x) - logit(baseline), if the network is made of modules that are each
+    used once, as a BagNet is: captum refuses a module used twice, but does not see functions
+    (``F.relu``), whose plain gradient it takes.
+
+    Parameters
+    ----------
+    net, x, target : as for every method
+    baseline : as for `integrated_gradients`
+
+    Raises
+    ------
+    ImportError
+        If captum is not installed (the extra ``attribution``).
+
+    References
+    ----------
+    Shrikumar, Greenside & Kundaje, "Learning important features through propagating activation
+    differences", ICML 2017.
+    """
+    try:
+        from captum.attr import DeepLift
+    except ImportError as error:
+        raise ImportError(
+            "DeepLift comes with captum, which is not installed: pip install 'minibag[attribution]'"
+        ) from error
+    start = torch.zeros_like(x) + baseline
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting forward, backward hooks")
+        return (
+            DeepLift(copy.deepcopy(net)).attribute(x.clone().requires_grad_(), start, target).sum(1)
+        )
