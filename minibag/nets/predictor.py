@@ -50,7 +50,8 @@ def normalise(images: Images | Tensor, device: torch.device | str | None = None)
         raise ValueError(f"expected images (N, H, W, 3), got {tuple(x.shape)}")
     x = x.to(device)
     mean, std = (torch.tensor(v, device=x.device) for v in (MEAN, STD))
-    return ((x.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    x = ((x.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    return x.contiguous()  # channels last in memory, oneDNN crashes in some backward passes (#6035)
 
 
 class NetPredictor:
