@@ -39,18 +39,18 @@ def augment(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
     ----------
     images : uint8 (N, 3, H, W)
     draws : uniform random numbers (N, DRAWS), which fix the views
-    recipe : its flip, min_scale, shift and jitter are used
+    recipe : its flip, min_scale, shift, image_size and jitter are used
 
     Returns
     -------
-    float32 (N, 3, H, W) in 0..1
+    float32 (N, 3, H, W) in 0..1, or (N, 3, image_size, image_size)
     """
     x = images.float() / 255
-    draws = draws.to(x.device)
-    if recipe.min_scale < 1 or recipe.shift:
-        grid = nn.functional.affine_grid(
-            _views(draws, recipe, x.shape), list(x.shape), align_corners=False
-        )
+    draws, side = draws.to(x.device), recipe.image_size
+    if recipe.min_scale < 1 or recipe.shift or side:
+        shape = [*x.shape[:2], side or x.shape[2], side or x.shape[3]]
+        views = _views(draws, recipe, x.shape)
+        grid = nn.functional.affine_grid(views, shape, align_corners=False)
         x = nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
     elif recipe.flip:
         x = torch.where(draws[:, 0].view(-1, 1, 1, 1) < 0.5, x.flip(3), x)

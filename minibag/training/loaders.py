@@ -23,6 +23,7 @@ from minibag.training.recipe import Recipe
 Batch = tuple[Tensor, Tensor]  # normalised float32 (n, 3, H, W), int64 (n,), on the device
 ORDER, VIEWS = 1, 2  # purposes of random numbers
 TEST_BATCH = 256
+FOLDER_SIDE = 224  # pixels, unless the recipe says otherwise
 
 
 class Images(Protocol):
@@ -118,7 +119,7 @@ class Streamed:
 
     def __init__(self, path: Path, recipe: Recipe, team: Team) -> None:
         self.recipe, self.team = recipe, team
-        size, change = recipe.image_size, recipe.jitter
+        size, change = recipe.image_size or FOLDER_SIDE, recipe.jitter
         random = [v2.RandomResizedCrop(size, (recipe.min_scale, 1))]
         random += [v2.RandomHorizontalFlip()] if recipe.flip else []
         random += [v2.ColorJitter(change, change, change)] if change else []

@@ -76,7 +76,7 @@ def learn(run: Run, x: Tensor, y: Tensor) -> None:
     """Take one step with images (n, 3, H, W) and labels (n,), this process's share of a batch."""
     run.prepare_step()
     with run.autocast():
-        logits = run.model(x)
+        logits = run.model(x.contiguous(memory_format=run.layout))
         run.check_logits(logits, y)
         loss = nn.functional.cross_entropy(logits, y, label_smoothing=run.recipe.label_smoothing)
     run.scaler.scale(loss).backward()

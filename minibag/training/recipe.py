@@ -32,13 +32,16 @@ class Recipe:
     min_scale : random crops (3:4 to 4:3) of this share of the image's area up to all of it
     shift : move images by up to this many pixels (whole ones), the border is mirrored
     jitter : change brightness, contrast and saturation by up to this share, 0..1
-    image_size : side in pixels to which an image folder is cropped; image sets keep theirs
+    image_size : side in pixels of the random views; None means that of the image set, or 224 for a
+        folder. Views of 3/4 of the side cost half, and since random crops enlarge what they show,
+        things look about as large as in the whole image later (Touvron et al., NeurIPS 2019).
     norm_momentum : share of a batch in the running statistics of every batch norm; None keeps the
         network's own. The first norm of a published BagNet has 0.001: right for the 450,000 steps
         on ImageNet, but after 1,000 steps 37 % of its statistics are still those of no data.
     precision : "fp32", "bf16", "fp16" (with loss scaling), or "auto": bf16 on a GPU that has it,
         else fp32. Weights and validation are always in fp32.
-    channels_last : memory layout, faster for convolutions
+    channels_last : memory layout, faster for convolutions; not used on a CPU for networks with a
+        strided 1x1 convolution of fewer than 16 channels, which oneDNN gets wrong
     compile : fuse operations with ``torch.compile``; pays on long runs
     seed : of order, augmentation and dropout; the network's weights come with the network
 
@@ -63,7 +66,7 @@ class Recipe:
     min_scale: float = 1.0
     shift: int = 4
     jitter: float = 0.0
-    image_size: int = 224
+    image_size: int | None = None
     norm_momentum: float | None = 0.1
     precision: str = "auto"
     channels_last: bool = True

@@ -66,8 +66,8 @@ class Run:
             "training images": train.fingerprint() if folder else "",
             "validation images": val.fingerprint() if folder and val else "",
         }
-        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        net.to(mates.device, memory_format=layout)  # type: ignore[call-overload]
+        self.layout = memory_layout(net, recipe, mates.device)
+        net.to(mates.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.model = mates.wrap(net)
         if recipe.compile:
             self.model = torch.compile(self.model)  # type: ignore[assignment]
@@ -255,3 +255,18 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "fp16" and device.type == "cpu":
         raise ValueError('precision="fp16" needs a GPU: use "bf16", "fp32" or "auto" on a CPU')
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def memory_layout(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.memory_format:
+    """Return the recipe's memory format, except where a CPU gets it wrong.
+
+    The backward pass of oneDNN writes beyond its memory for a strided 1x1 convolution of fewer
+    than 16 channels that come last (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    unsafe = device.type == "cpu" and any(
+        m.kernel_size == (1, 1) and m.stride != (1, 1) and m.in_channels // m.groups < 16
+        for m in net.modules()
+        if isinstance(m, nn.Conv2d)
+    )
+    last = recipe.channels_last and not unsafe
+    return torch.channels_last if last else torch.contiguous_format
