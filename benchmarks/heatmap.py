@@ -123,16 +123,18 @@ def main() -> None:
     rate = matmul_rate(device)
     print(f"{device}: matrix product {rate / 1e9:.0f} G multiply-adds/s in float32")
     rows = [measure(q, centred, args, device) for q in args.q for centred in (False, True)]
+    print("q        ours  MiB  loop of 1000 (x)  loop of 64 (x)  work  rate  error")
     for row in rows:
-        row["speed_up"] = row["loop_1000_seconds"] / row["seconds"]
+        row["speed_up"], row["speed_up_64"] = (
+            row[f"loop_{batch}_seconds"] / row["seconds"] for batch in BATCHES
+        )
+        row["work_saved"] = row["loop_multiply_adds"] / row["multiply_adds"]
         row["share_of_matmul_rate"] = row["multiply_adds"] / row["seconds"] / rate
         print(
-            f"BagNet-{row['q']}{' centred' if row['centred'] else ''}: {row['seconds']:.1f} s, "
-            f"{row['mib']:.0f} MiB, loop {row['loop_1000_seconds']:.0f} s in batches of 1000, "
-            f"{row['loop_64_seconds']:.0f} s of 64: {row['speed_up']:.1f} x and "
-            f"{row['loop_64_seconds'] / row['seconds']:.1f} x ({row['loop_multiply_adds'] / row['multiply_adds']:.1f} x "
-            f"fewer multiply-adds), {row['share_of_matmul_rate']:.2f} of the matrix rate, "
-            f"error {row['error']:.1e}"
+            f"{row['q']:2} {'centred' if row['centred'] else '       '} {row['seconds']:5.1f} s "
+            f"{row['mib']:4.0f}  {row['loop_1000_seconds']:5.0f} s ({row['speed_up']:4.1f})  "
+            f"{row['loop_64_seconds']:5.0f} s ({row['speed_up_64']:4.1f})  "
+            f"{row['work_saved']:4.1f} x  {row['share_of_matmul_rate']:.2f}  {row['error']:.1e}"
         )
     result = {
         "device": str(device),

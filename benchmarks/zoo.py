@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +31,11 @@ from minibag.stats import wilson_interval
 from minibag.training import Recipe, fit
 
 SIDE, SEED = 64, 0
+RUNGS = {
+    "imagenette-bagnet9": "class-size BagNet-9",
+    "imagenette-bagnet17": "class-size BagNet-17",
+    "imagenette-resnet": "class-size ResNet",
+}
 RUNS = Path(__file__).parents[1] / "runs"
 NETS: dict[str, dict[str, Any]] = {
     "bagnet5": {"name": "bagnet", "patch_size": 5, "width": 16, "layers": [1, 2, 3, 2]},
@@ -95,6 +98,33 @@ def train(name: str) -> None:
     print(f"{name}: {right / n:.1%} ({low:.1%} to {high:.1%})", flush=True)
 
 
-if __name__ == "__main__":
-    for name in sys.argv[1:]:
+def table() -> dict[str, dict[str, Any]]:
+    """Print what the cards say, and return the rungs of the course's ladder."""
+    print("model                  accuracy (95 % interval)   parameters  multiply-adds  MB  train")
+    rungs = {}
+    for name in mb.list_models():
+        card = json.loads((WEIGHTS / f"{name}.json").read_text())
+        size = (WEIGHTS / f"{name}.safetensors").stat().st_size / 1e6
+        value, low, high = (100 * card["accuracy"][key] for key in ("value", "low", "high"))
+        print(
+            f"{name:22} {value:5.1f} % ({low:.1f} .. {high:.1f})  {card['parameters'] / 1e6:8.2f} M"
+            f"  {card['multiply_adds'] / 1e6:8.0f} M  {size:6.1f}  {card['seconds'] / 60:4.0f} min"
+        )
+        if name in RUNGS:
+            rungs[RUNGS[name]] = {**card["accuracy"], "accuracy": card["accuracy"]["value"]}
+    return rungs
+
+
+def main() -> None:
+    """Train the models named, or those that are missing; then print and write the table."""
+    names = [f"{data}-{net}" for data in ("critters", "imagenette") for net in NETS]
+    asked = sys.argv[1:]
+    if strange := set(asked) - set(names):
+        raise SystemExit(f"no model {', '.join(sorted(strange))}; there are {', '.join(names)}")
+    for name in asked or [name for name in names if name not in mb.list_models()]:
         train(name)
+    write("zoo_ladder", {"rungs": table()})
+
+
+if __name__ == "__main__":
+    main()
