@@ -85,7 +85,7 @@ def saliency(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 
 @attribution
-def input_xtarget_gradient(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+def input_x_gradient(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return gradient times input, summed over the channels.
 
     In a network of ReLUs without biases the map sums to the logit.
