@@ -1,0 +1,103 @@
+"""Checks of lesson 06: the field of a stack, where a field starts, a stack with a wanted field."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from minibag.checks.core import check, refuse
+from minibag.nets.receptive import ReceptiveField, receptive_field
+
+Layers = Sequence[tuple[int, int, int]]
+
+
+def _truth(layers: list[tuple[int, ...]]) -> ReceptiveField:
+    """Return the field that the library finds for (kernel, stride, padding, dilation)."""
+    with torch.device("meta"):
+        return receptive_field(nn.Sequential(*(nn.Conv2d(3, 3, *layer) for layer in layers)))
+
+
+def _wrongly(layers: Layers, update: Callable[..., tuple[int, int]]) -> tuple[int, int]:
+    return functools.reduce(lambda seen, layer: update(*seen, *layer), layers, (1, 1))
+
+
+@check(
+    "Start with size = 1 and stride = 1: a pixel sees itself.",
+    "A layer adds (kernel - 1) * dilation steps of the map below, each `stride` pixels wide.",
+    "size += (kernel - 1) * dilation * stride comes first, stride *= s after it.",
+)
+def field(student: Callable[[Layers], tuple[int, int]]) -> str:
+    """Check ``field(layers of (kernel, stride, dilation)) -> (size, stride)`` on random stacks."""
+    rng = np.random.default_rng()
+    for depth in (1, 2, 3, 4, 4):
+        layers = [(int(k), int(s), int(d)) for k, s, d in rng.integers(2, (5, 4, 4), (depth, 3))]
+        truth = _truth([(k, s, 0, d) for k, s, d in layers])
+        answer = tuple(student(layers))
+        told = f"for the layers {layers} you said {answer}: "
+        refuse(
+            (len(answer) != 2, f"{told}return two numbers, size and stride."),
+            (answer == _wrongly(layers, lambda z, t, k, s, d: (z + (k - 1) * d * t * s, t * s)),
+             f"{told}a layer's own stride counts for the layers after it, not for itself."),
+            (answer == _wrongly(layers, lambda z, t, k, s, d: (z + k * d * t, t * s)),
+             f"{told}a kernel of k adds k - 1 steps: 1x1 adds nothing."),
+            (answer[1] != truth.stride, f"{told}the stride is wrong: strides multiply."),
+            (answer == _wrongly(layers, lambda z, t, k, s, d: (z + (k - 1) * t, t * s)),
+             f"{told}a dilation d spreads the kernel: k - 1 steps of d cells each."),
+            (answer != (truth.size, truth.stride), f"{told}the size should be {truth.size}. Do it "
+             "by hand for two layers: how many pixels lie between neighbours of the map below?"),
+        )  # fmt: skip
+    return "size and stride of every stack, in four lines."
+
+
+@check(
+    "Without padding, unit i starts at pixel i * stride: the product of all strides.",
+    "Padding p puts p cells in front of the map below; each is as far from the next as its stride.",
+    "offset -= padding * stride comes first, stride *= s after it; return offset + i * stride.",
+)
+def first_pixel(student: Callable[[Layers, int], int]) -> str:
+    """Check ``first_pixel(layers of (kernel, stride, padding), i) -> int`` on random stacks."""
+    rng = np.random.default_rng()
+    for depth, i in ((1, 0), (3, 0), (3, 5), (4, 2), (4, 7)):
+        layers = [(3, int(s), int(p)) for s, p in rng.integers((2, 1), (4, 3), (depth, 2))]
+        truth = _truth([(k, s, p, 1) for k, s, p in layers])
+        answer, start = student(layers, i), truth.offset + i * truth.stride
+        if answer == start:
+            continue
+        told = f"for the layers {layers} and unit {i} you said {answer}, it is {start}: "
+        refuse(
+            (answer == i * truth.stride, f"{told}where is the padding?"),
+            (answer == i * truth.stride - truth.offset, f"{told}padding moves it to the left."),
+            (answer == i * truth.stride - sum(p for *_, p in layers),
+             f"{told}a padded cell of a deep map is as wide as the stride below it, not 1 pixel."),
+            (answer == truth.offset, f"{told}that is unit 0; unit i starts i strides later."),
+            (True, f"{told}multiply a padding by the strides before its layer only."),
+        )  # fmt: skip
+    return "you know where a unit looks, padded or not."
+
+
+@check(
+    "25 = 1 + what the layers add. A 3x3 kernel at stride so far 1, 2, 4 adds 2, 4, 8 pixels.",
+    "Two layers must have stride 2. The earlier they come, the more the later ones add.",
+    "Which of 2, 4, 8 can you sum up to 24, in this order: 2 + 2 + 4 ..., or 2 + 4 + 8 + ...?",
+)
+def design(student: Callable[[], nn.Module]) -> str:
+    """Check ``design() -> nn.Sequential``: q = 25, stride 4, at most six 3x3 layers, no padding."""
+    net = student()
+    refuse((not isinstance(net, nn.Module), f"return a network, not {type(net).__name__}."))
+    convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    large = [m.kernel_size for m in convs if max(m.kernel_size) > 3 or max(m.dilation) > 1]
+    refuse(
+        (len(convs) > 6, f"it has {len(convs)} convolutions; at most 6 are allowed."),
+        (bool(large), f"kernels of 3x3 at most, without dilation; yours: {large}."),
+        (any(m.padding != (0, 0) for m in convs), "no padding: every unit should see pixels only."),
+    )
+    seen = receptive_field(net)
+    refuse(
+        (seen.stride != 4, f"your stride is {seen.stride}; two layers of stride 2 make 4."),
+        (seen.size != 25, f"the stride is right, but your q is {seen.size}, not 25."),
+    )
+    return f"q = {seen.size}, stride {seen.stride}, with {len(convs)} layers."
