@@ -16,6 +16,7 @@ from minibag import commands
 from minibag.machine import cpu_count
 
 SOURCE = "critters, photos, imagenette, or a folder of class folders (or of train/, val/, test/)"
+RECIPES = "course: AdamW on images in memory; imagenet: BagNet's, streams a folder [course]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("MPLBACKEND", "agg")
     try:
         return args.run(args) or 0
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         reason = " ".join(str(error).split())  # one line, also where the library lists many files
         print(f"python -m minibag {args.run.__name__}: error: {reason}", file=sys.stderr)
         return 2
@@ -62,12 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m minibag", description="From bags of visual words to BagNets.")
     rooms = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(run: Callable, *parents: _Parser) -> Callable:
+    def command(run: Callable, *parents: _Parser) -> _Parser:
         text = str(run.__doc__)
-        brief = text.replace("%", "%%")  # argparse formats the one, but not the other
+        brief = text.split("\n\n")[0].replace("%", "%%")  # argparse formats it, but not the other
         one = rooms.add_parser(run.__name__, help=brief, description=text, parents=parents)
         one.set_defaults(run=run)
-        return one.add_argument
+        return one
 
     side, seed, part = (_Parser(add_help=False) for _ in range(3))
     scaled = "side in pixels, for a model the one it learned on [critters, photos: 64; others: 160]"
@@ -77,33 +78,57 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--n", type=_between(1, 10**6), help="number of images [all]")
 
     command(commands.doctor)
-    add = command(commands.data, side, seed, part)
+    add = command(commands.data, side, seed, part).add_argument
     add("data", metavar="DATA", help=SOURCE)
     add("--sheet", type=_new_file, metavar="PNG", help="write a contact sheet of 32 images")
     _train_options(command(commands.train, side, seed))
-    add = command(commands.evaluate, side, seed, part)
-    add("--model", required=True, type=Path, metavar="FILE", help="what train has saved")
+    trained = "what train has saved, or the name of a model that came with minibag"
+    add = command(commands.evaluate, side, seed, part).add_argument
+    add("--model", required=True, metavar="MODEL", help=trained)
     add("--data", required=True, metavar="DATA", help=SOURCE)
     add("--confusion", type=_new_file, metavar="PNG", help="write the confusion matrix")
-    add = command(commands.heatmap, side)
+    add = command(commands.heatmap, side).add_argument
     add("image", type=Path, metavar="IMAGE")
-    add("--model", required=True, type=Path, metavar="FILE", help="what train has saved")
+    add("--model", required=True, metavar="MODEL", help=trained)
     add("-o", "--out", required=True, type=_new_file, metavar="PNG")
     add("--target", metavar="CLASS", help="class whose evidence is shown [the predicted one]")
     return parser
 
 
-def _train_options(add: Callable) -> None:
-    add("--model", choices=sorted(commands.MODELS), default="bow", help="[bow]")
+def _train_options(train: _Parser) -> None:
+    add = train.add_argument
+    add("--model", choices=commands.MODELS, default="bow", help="[bow]")
     add("--data", required=True, metavar="DATA", help=SOURCE)
     add("--out", required=True, type=_new_file, metavar="FILE", help="where the model goes")
     add("--n-train", dest="n", type=_between(1, 10**6), metavar="N", help="training images [all]")
-    add("--words", type=_between(1, 10**5), metavar="K", help="vocabulary [400; vlad, fisher: 64]")
-    add("--encoding", choices=["histogram", "pyramid", "vlad", "fisher"], default="histogram")
-    add("--classifier", choices=["linear_svm", "logistic"], default="linear_svm")
-    add("--step", type=_between(1, 512), default=4, help="pixels between patches [4]")
-    add("--patch-size", type=_between(4, 1024), default=[16], nargs="+", help="in pixels [16]")
-    add("--jobs", type=_between(1, 1024), default=1, help="processes [1]")
+    add = train.add_argument_group("bow, a bag of visual words").add_argument
+    words = [
+        add(
+            "--words",
+            type=_between(1, 10**5),
+            metavar="K",
+            help="vocabulary [400; vlad, fisher: 64]",
+        ),
+        add("--encoding", choices=["histogram", "pyramid", "vlad", "fisher"], default="histogram"),
+        add("--classifier", choices=["linear_svm", "logistic"], default="linear_svm"),
+        add("--step", type=_between(1, 512), default=4, help="pixels between patches [4]"),
+        add("--patch-size", type=_between(4, 1024), default=[16], nargs="+", help="in pixels [16]"),
+        add("--jobs", type=_between(1, 1024), default=1, help="processes [1]"),
+    ]
+    group = "networks, every other model; FILE must end in .safetensors"
+    add = train.add_argument_group(group).add_argument
+    nets = [
+        add("--width", type=_between(1, 4096), help="[bagnet: 64; resnet, vgg: 32; densenet: 16]"),
+        add("--layers", type=_between(1, 100), nargs="+", metavar="L", help="blocks per stage"),
+        add("--centred", action="store_true", help="crop a BagNet's skips to their centre"),
+        add("--recipe", choices=["course", "imagenet"], default="course", help=RECIPES),
+        add("--epochs", type=_between(1, 10**4), help="[30; imagenet: 90]"),
+        add("--batch-size", type=_between(1, 10**5), help="in all processes [64; imagenet: 256]"),
+        add("--lr", type=float, help="learning rate [0.002; imagenet: 0.01]"),
+        add("--precision", choices=["fp32", "bf16", "fp16", "auto"], help="[auto: bf16 on a GPU]"),
+        add("--checkpoints", type=Path, metavar="FOLDER", help="the same call goes on from there"),
+    ]
+    train.set_defaults(options_of=[{a.dest: a.default for a in own} for own in (words, nets)])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,10 @@ if TYPE_CHECKING:
 
     from minibag.data import ImageSet
 
+MODELS = ("bow", "bagnet5", "bagnet9", "bagnet17", "bagnet33", "resnet", "vgg", "densenet")
 HELD_OUT = {"critters": "test", "photos": "test", "imagenette": "val"}
 SIDES = {"critters": 64, "photos": 64}  # default side in pixels; 160 for every other source
+ACCURACY = "{split} accuracy {value:.1%} (95 % interval {low:.1%} to {high:.1%}; {n} images)"
 CRITTERS = {"train": 1000, "val": 500, "test": 500}  # they are drawn on demand
 
 
@@ -31,7 +32,7 @@ def doctor(args: argparse.Namespace) -> int:
 
 def data(args: argparse.Namespace) -> None:
     """Describe a data set, and draw a contact sheet of it."""
-    images = _read(args, args.split or "train")
+    images = read(args, args.split or "train")
     height, width = images.images.shape[1:3]
     print(f"{len(images)} images of {height} x {width} pixels in {len(images.classes)} classes")
     for label, name in enumerate(images.classes):
@@ -47,17 +48,34 @@ def data(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train a model, save it, and print its accuracy on the held-out split if there is one."""
-    images = _read(args, "train")
-    model = MODELS[args.model](args, images)
+    """Train a model, save it, and print its accuracy on the held-out split if there is one.
+
+    Networks may be trained by several processes: torchrun --nproc-per-node 2 -m minibag train ...
+    """
+    for name, default in args.options_of[args.model == "bow"].items():
+        if getattr(args, name) != default:
+            raise ValueError(f"--{name.replace('_', '-')} does not go with --model {args.model}")
+    if args.model != "bow":
+        from minibag.train_net import train_net
+
+        train_net(args)
+        return
+    images = read(args, "train")
+    model = _bow(args, images)
     model.save(args.out)
-    side = images.images.shape[1]
-    print(f"trained on {len(images)} images of {side} x {side} pixels, saved {args.out}")
-    split, args.n = _held_out(args.data), None
+    split, args.n = held_out(args.data), None
+    found = None
     if split:
-        print(_accuracy(*_predict(model, _read(args, split)), split))
-    else:
-        print(f"accuracy not measured: {args.data} has no val/ or test/ beside a train/")
+        truth, predicted = _predict(model, read(args, split))
+        found = rate(int((truth == predicted).sum()), len(truth), split)
+    report(args, len(images), images.images.shape[1], found)
+
+
+def report(args: argparse.Namespace, n: int, side: int, found: dict[str, Any] | None) -> None:
+    """Print what was trained, and how good it is if that was measured."""
+    print(f"trained on {n} images of {side} x {side} pixels, saved {args.out}")
+    none = f"accuracy not measured: {args.data} has no val/ or test/ beside a train/"
+    print(ACCURACY.format(**found) if found else none)
 
 
 def _bow(args: argparse.Namespace, images: ImageSet) -> Any:
@@ -69,16 +87,18 @@ def _bow(args: argparse.Namespace, images: ImageSet) -> Any:
     return model.fit(images)
 
 
-# `train --model NAME` calls these: in go options and images, out comes a Predictor that can `save`.
-MODELS: dict[str, Callable[[argparse.Namespace, ImageSet], Any]] = {"bow": _bow}
-
-
 def _load(args: argparse.Namespace) -> Any:
     """Load a model; images are read at the size that it has learned, unless told otherwise."""
     import minibag as mb
 
-    model = mb.BagOfVisualWords.load(args.model)
-    args.size = args.size or min(model.image_shape_)
+    model: Any = mb.load(args.model)
+    if not isinstance(model, mb.NetPredictor):
+        args.size = args.size or min(model.image_shape_)
+        return model
+    import torch
+
+    args.size = args.size or model.image_size
+    model.net.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     return model
 
 
@@ -88,32 +108,50 @@ def evaluate(args: argparse.Namespace) -> None:
 
     from minibag.figures.models import confusion_figure
 
-    model, split = _load(args), args.split or _held_out(args.data) or "train"
-    truth, predicted = _predict(model, _read(args, split))
-    print(_accuracy(truth, predicted, split))
+    model, split = _load(args), args.split or held_out(args.data) or "train"
+    truth, predicted = _predict(model, read(args, split))
+    print(ACCURACY.format(**rate(int((truth == predicted).sum()), len(truth), split)))
     if args.confusion:
         counts = confusion_matrix(truth, predicted, labels=range(len(model.classes)))
         _save(confusion_figure(counts, model.classes), args.confusion)
 
 
 def heatmap(args: argparse.Namespace) -> None:
-    """Draw an image, the evidence of its patches for a class, and the highest scores."""
+    """Draw an image, the evidence at its pixels for a class, and the highest scores.
+
+    Of a BagNet, a pixel shows the logit of the patch around it; of a word model, its share of the
+    evidence of all patches that contain it.
+    """
     from minibag.data.decode import read_image
     from minibag.figures.models import explanation
 
     model = _load(args)
+    if not hasattr(model, "evidence"):
+        raise ValueError(
+            f"{args.model} has no evidence per patch, because its logits are no mean over patches: "
+            "take a BagNet or a word model"
+        )
     image = read_image(args.image, args.size)
     scores = dict(zip(model.classes, model.logits(image[None])[0].tolist(), strict=True))
     target = args.target or max(scores, key=lambda name: scores[name])
     if target not in scores:
         raise ValueError(f"no class {target!r}; the model knows {', '.join(scores)}")
-    evidence = model.evidence(image[None])[0, list(scores).index(target)]
-    painted = model.grid(image.shape[:2]).paint(evidence, image.shape[:2])
-    _save(explanation(image, painted, target, scores), args.out)
+    _save(explanation(image, _map(model, image, target), target, scores), args.out)
     print(f"evidence for {target} (logit {scores[target]:.2f}), saved {args.out}")
 
 
-def _read(args: argparse.Namespace, split: str) -> ImageSet:
+def _map(model: Any, image: Any, target: str) -> Any:
+    """Return the evidence for a class at every pixel: (H, W)."""
+    label = model.classes.index(target)
+    if not hasattr(model, "net"):
+        shape = image.shape[:2]
+        return model.grid(shape).paint(model.evidence(image[None])[0, label], shape)
+    import minibag as mb
+
+    return mb.heatmap(model.net, mb.nets.normalise(image[None])[0], label).cpu().numpy()
+
+
+def read(args: argparse.Namespace, split: str) -> ImageSet:
     """Read ``args.n`` images (None: all) of a split, at the side asked for."""
     import minibag as mb
 
@@ -126,12 +164,16 @@ def _read(args: argparse.Namespace, split: str) -> ImageSet:
     elif source == "imagenette":
         images = mb.imagenette(split, size, limit=n and -(-n // 10), progress=bar)
     else:
-        folder = Path(source, split if Path(source, "train").is_dir() else "")
-        images = mb.image_folder(folder, size, progress=bar)
+        images = mb.image_folder(folder_of(source, split), size, progress=bar)
     return images.subset(n, args.seed) if n else images
 
 
-def _held_out(source: str) -> str | None:
+def folder_of(source: str, split: str) -> Path:
+    """Return the folder of a split: itself if it is not divided into splits."""
+    return Path(source, split if Path(source, "train").is_dir() else "")
+
+
+def held_out(source: str) -> str | None:
     """Return the split to measure on, None if the data set has none."""
     folders = [s for s in ("val", "test") if all(Path(source, f).is_dir() for f in ("train", s))]
     return HELD_OUT.get(source, next(iter(folders), None))
@@ -149,12 +191,12 @@ def _predict(model: Any, images: ImageSet) -> tuple[Any, Any]:
     return index[images.labels], model.logits(images.images).argmax(1)
 
 
-def _accuracy(truth: Any, predicted: Any, split: str) -> str:
+def rate(right: int, n: int, split: str) -> dict[str, Any]:
+    """Return the accuracy on a split and its 95 % interval: value, low, high, n, split."""
     from minibag.stats import wilson_interval
 
-    right, n = int((truth == predicted).sum()), len(truth)
     low, high = wilson_interval(right, n)
-    return f"{split} accuracy {right / n:.1%} (95 % interval {low:.1%} to {high:.1%}; {n} images)"
+    return {"value": right / n, "low": low, "high": high, "n": n, "split": split}
 
 
 def _save(figure: Figure, path: Path) -> None:

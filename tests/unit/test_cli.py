@@ -1,9 +1,6 @@
 """The command line through real processes: what it prints, what it writes, how it refuses."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +9,12 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import minibag as mb
-from minibag import __main__ as cli
 from minibag.data.decode import read_image
 from minibag.data.imagenette import find_imagenette
 from minibag.words.storage import ENCODINGS
+from tests.unit.cli import accuracy, is_refusal, run
 
 COMMANDS = ["doctor", "data", "train", "evaluate", "heatmap"]
-
-
-def run(*arguments, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, from a folder that is not the repository."""
-    command = [sys.executable, "-m", "minibag", *map(str, arguments)]
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """Return `run` without the cost of a new process: (exit code, stdout, stderr) of ``main``."""
-    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-    monkeypatch.setenv("MPLBACKEND", "agg")
-
-    def run_here(*arguments, cwd: Path) -> tuple[int, str, str]:
-        monkeypatch.chdir(cwd)
-        try:
-            code = cli.main([str(a) for a in arguments])
-        except SystemExit as stop:  # how argparse ends
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return run_here
-
-
-def is_refusal(code: int, stdout: str, stderr: str) -> bool:
-    """Whether a command failed with one clear line and nothing else."""
-    one_line = re.fullmatch(r"python -m minibag( \w+)?: error: \S.*\n", stderr)
-    return (code, stdout) == (2, "") and one_line is not None
 
 
 @pytest.fixture(scope="module")
@@ -65,28 +32,6 @@ def home(tmp_path_factory) -> Path:
     (home / "empty.model").write_bytes(b"")
     save_file({"weight": np.zeros(3, np.float32)}, home / "foreign.model")
     return home
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Return critters as class folders in train/ and val/."""
-    root = tmp_path_factory.mktemp("folder")
-    for split, n in (("train", 48), ("val", 16)):
-        images = mb.critters(split, n, 64)
-        for i, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
-            home = root / split / images.classes[label]
-            home.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(home / f"{i}.png")
-    return root
-
-
-def accuracy(line: str) -> tuple[float, float, float]:
-    """Return accuracy, low and high in per cent."""
-    found = re.search(r"accuracy ([\d.]+)% \(95 % interval ([\d.]+)% to ([\d.]+)%", line)
-    assert found, line
-    value, low, high = map(float, found.groups())
-    assert low <= value <= high
-    return value, low, high
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,83 @@
+"""How ``python -m minibag train`` trains a network; its options stand in ``__main__``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minibag.commands import folder_of, held_out, rate, read, report
+from minibag.data import ImageSet
+from minibag.data.folder import list_folder
+from minibag.nets import as_predictor, build
+from minibag.nets.predictor import card_path
+from minibag.training import IMAGENET, Recipe, fit
+
+
+def train_net(args: argparse.Namespace) -> None:
+    """Train a network from nothing, or go on from its checkpoint, and save it with its card.
+
+    Under torchrun, every process runs this, and the first one saves and reports.
+    """
+    card_path(args.out)  # refused before the work, not after it
+    recipe, split = _recipe(args), held_out(args.data)
+    train, classes, n_train = _images(args, "train")
+    architecture = _architecture(args, len(classes))
+    torch.manual_seed(args.seed)
+    net = build(architecture)
+    args.n = None
+    val, _, n_val = _images(args, split) if split else (None, (), 0)
+    bar = sys.stderr.isatty()
+    history = fit(net, train, val, recipe, args.checkpoints, progress=bar)
+    if int(os.environ.get("RANK", "0")):
+        return
+    side = train.images.shape[1] if isinstance(train, ImageSet) else args.size
+    right = round(history[-1].get("val_accuracy", 0) * n_val)
+    found = rate(right, n_val, split) if split else None
+    card = {
+        "image_size": side,
+        "recipe": recipe.to_dict(),
+        "seed": args.seed,
+        "data": {"name": args.data, "n_train": n_train},
+        "accuracy": found,
+        "seconds": sum(epoch["seconds"] for epoch in history),
+    }
+    as_predictor(net, classes, architecture, card).save(args.out)
+    report(args, n_train, side, found)
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """Return the recipe asked for, with the numbers given instead of its own."""
+    recipe = Recipe()
+    if args.recipe == "imagenet":
+        args.size = args.size or 224
+        recipe = replace(IMAGENET, image_size=args.size)
+    names = ("epochs", "batch_size", "lr", "precision", "seed")
+    given = {name: getattr(args, name) for name in names}
+    return replace(recipe, **{k: v for k, v in given.items() if v is not None})
+
+
+def _architecture(args: argparse.Namespace, num_classes: int) -> dict[str, Any]:
+    """Return the description of the network, for `build`."""
+    name, options = args.model, {"num_classes": num_classes}
+    if name.startswith("bagnet"):
+        name, options["patch_size"] = "bagnet", int(name.removeprefix("bagnet"))
+    given = {key: getattr(args, key) for key in ("width", "layers", "centred")}
+    return {"name": name, **options, **{k: v for k, v in given.items() if v}}
+
+
+def _images(args: argparse.Namespace, split: str) -> tuple[ImageSet | Path, tuple[str, ...], int]:
+    """Return a split, its classes and number of images; ImageNet's recipe streams its folder."""
+    if args.recipe != "imagenet":
+        images = read(args, split)
+        return images, images.classes, len(images)
+    if args.n:
+        raise ValueError("--n-train does not go with --recipe imagenet, which streams a folder")
+    folder = folder_of(args.data, split)
+    files, _, classes = list_folder(folder)
+    return folder, classes, len(files)
