@@ -166,6 +166,8 @@ def deeplift(
         raise ImportError(
             "DeepLift comes with captum, which is not installed: pip install 'minibag[attribution]'"
         ) from error
+    with torch.no_grad():
+        target_logit(net, x, target)  # says which target is wrong; captum does not
     start = torch.zeros_like(x) + baseline
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting forward, backward hooks")
