@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minibag.nets.predictor import MEAN, STD
 from minibag.training.recipe import Recipe
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the nets expect
 GRAY = (0.299, 0.587, 0.114)
 DRAWS = 8  # random numbers that every image owns, used or not
 
@@ -25,9 +25,9 @@ def generator(*path: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(*path))
 
 
-def normalise(images: Tensor) -> Tensor:
-    """Turn uint8 or 0..1 float images (N, 3, H, W) into what the networks expect, float32."""
-    x = images.float() / 255 if images.dtype == torch.uint8 else images
+def standardise(x: Tensor) -> Tensor:
+    """Turn images (N, 3, H, W), uint8 or 0..1, into what `minibag.nets.normalise` makes."""
+    x = x.float() / 255 if x.dtype == torch.uint8 else x
     mean, std = (x.new_tensor(v).view(3, 1, 1) for v in (MEAN, STD))
     return (x - mean) / std
 

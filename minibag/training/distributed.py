@@ -31,6 +31,11 @@ class Team:
         """Which images of a batch are ours: ``batch[team.share]``."""
         return slice(self.rank, None, self.world)
 
+    @property
+    def gpus(self) -> list[torch.device]:
+        """The CUDA device, if we have one: its random numbers are ours."""
+        return [self.device] if self.device.type == "cuda" else []
+
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes, the same in each."""
         if self.world > 1:
@@ -43,15 +48,14 @@ class Team:
             dist.barrier()
 
     def wrap(self, net: nn.Module) -> nn.Module:
-        """Return a module whose gradients, and batch statistics, are those of all processes."""
+        """Return a module whose gradients and batch statistics are those of all processes."""
         if self.world == 1:
             return net
         if self.device.type == "cuda":
-            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
-            return DistributedDataParallel(net, [self.device.index], broadcast_buffers=False)
+            nn.SyncBatchNorm.convert_sync_batchnorm(net)
         for module in net.modules():
             if type(module) is nn.BatchNorm2d:
-                module.__class__ = SyncNorm  # it has the same state
+                module.__class__ = SyncNorm  # has the same state
         return DistributedDataParallel(net, broadcast_buffers=False)
 
 
@@ -59,22 +63,19 @@ class Team:
 def team(device: str | torch.device | None = None) -> Iterator[Team]:
     """Join the processes that torchrun started, or be alone; None takes the accelerator if any."""
     world = int(os.environ.get("WORLD_SIZE", 1))
-    best = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    home = torch.device(device or best or "cpu")
+    found = torch.accelerator.current_accelerator(check_available=True)
+    home = torch.device(device or found or "cpu")
     if world == 1:
         yield Team(0, 1, home)
         return
     if home.type == "cuda":
         home = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(home)
-    ours = not dist.is_initialized()
-    if ours:
-        dist.init_process_group("nccl" if home.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if home.type == "cuda" else "gloo")
     try:
         yield Team(dist.get_rank(), world, home)
     finally:
-        if ours:
-            dist.destroy_process_group()
+        dist.destroy_process_group()
 
 
 class _Mean(torch.autograd.Function):
@@ -92,6 +93,11 @@ class _Mean(torch.autograd.Function):
 class SyncNorm(nn.BatchNorm2d):
     """Batch norm over the batches of all processes (torch's SyncBatchNorm is for GPUs only)."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (N, C, h, w); all processes must bring the same N, h and w."""
         if not self.training:
@@ -99,10 +105,10 @@ class SyncNorm(nn.BatchNorm2d):
         mean = _Mean.apply(x.mean((0, 2, 3)))
         centred = x - mean.view(-1, 1, 1)
         var = _Mean.apply(centred.square().mean((0, 2, 3)))
-        count = x.numel() / x.shape[1] * dist.get_world_size()
+        count = x.numel() / len(mean) * dist.get_world_size()
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(var * count / (count - 1), self.momentum)
             self.num_batches_tracked += 1
-        scale = self.weight * torch.rsqrt(var + self.eps)
-        return centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        out = centred * torch.rsqrt(var + self.eps).view(-1, 1, 1)
+        return out * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 from minibag.data import ImageSet
 from minibag.machine import cpu_count
-from minibag.training.augment import DRAWS, augment, generator, normalise, seed_of
+from minibag.training.augment import DRAWS, augment, generator, seed_of, standardise
 from minibag.training.distributed import Team
 from minibag.training.recipe import Recipe
 
@@ -24,33 +24,6 @@ Batch = tuple[Tensor, Tensor]  # normalised float32 (n, 3, H, W), int64 (n,), on
 ORDER, VIEWS = 1, 2  # purposes of random numbers
 TEST_BATCH = 256
 FOLDER_SIDE = 224  # pixels, unless the recipe says otherwise
-
-
-class Images(Protocol):
-    """Labelled images of which every process gets its share of each batch."""
-
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int: ...
-
-    def fingerprint(self) -> str:
-        """Return a hash of the data."""
-        ...
-
-    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Yield the random views of an epoch in random order, from batch ``start`` on."""
-        ...
-
-    def in_order(self) -> Iterator[Batch]:
-        """Yield every image once, as it is."""
-        ...
-
-
-def open_images(data: ImageSet | str | Path, recipe: Recipe, team: Team) -> Images:
-    """Return an ImageSet on the device, or a stream over the folder of that name."""
-    if isinstance(data, ImageSet):
-        return Resident(data, recipe, team)
-    return Streamed(Path(data), recipe, team)
 
 
 def plan(n: int, recipe: Recipe, epoch: int) -> list[Tensor]:
@@ -81,7 +54,7 @@ class Resident:
         digest = hashlib.sha256(repr((self.data.images.shape, self.classes)).encode())
         for array in (self.data.images, self.data.labels):
             digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return digest.hexdigest()[:16]
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """Yield the random views of an epoch in random order, from batch ``start`` on."""
@@ -90,13 +63,13 @@ class Resident:
                 seeded = generator(self.recipe.seed, VIEWS, epoch, step)
                 draws = torch.rand(len(index), DRAWS, generator=seeded)
                 x, y = self._take(index[self.team.share])
-                yield normalise(augment(x, draws[self.team.share], self.recipe)), y
+                yield standardise(augment(x, draws[self.team.share], self.recipe)), y
 
     def in_order(self) -> Iterator[Batch]:
         """Yield every image once, as it is."""
         for index in torch.arange(len(self))[self.team.share].split(TEST_BATCH):
             x, y = self._take(index)
-            yield normalise(x), y
+            yield standardise(x), y
 
     def _take(self, index: Tensor) -> Batch:
         """uint8 images (n, 3, H, W), channels last in memory, and their labels."""
@@ -135,7 +108,7 @@ class Streamed:
         """Return a hash of file names and labels; reading all images would take too long."""
         root = Path(self.random.root)
         names = [(Path(file).relative_to(root).as_posix(), y) for file, y in self.random.samples]
-        return hashlib.sha256(repr(names).encode()).hexdigest()
+        return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """Yield the random views of an epoch in random order, from batch ``start`` on."""
@@ -154,4 +127,14 @@ class Streamed:
         workers = min(max(1, cpu_count() // self.team.world), len(keys))
         pin = device.type == "cuda"
         for x, y in DataLoader(files, batch_sampler=keys, num_workers=workers, pin_memory=pin):
-            yield normalise(x.to(device, non_blocking=True)), y.to(device, non_blocking=True)
+            yield standardise(x.to(device, non_blocking=True)), y.to(device, non_blocking=True)
+
+
+Images = Resident | Streamed
+
+
+def open_images(data: ImageSet | str | Path, recipe: Recipe, team: Team) -> Images:
+    """Return an ImageSet on the device, or a stream over the folder of that name."""
+    if isinstance(data, ImageSet):
+        return Resident(data, recipe, team)
+    return Streamed(Path(data), recipe, team)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from minibag.data import ImageSet
 from minibag.training.distributed import Team, team
 from minibag.training.loaders import Images, open_images
 from minibag.training.recipe import Recipe
-from minibag.training.run import History, Run
+from minibag.training.run import Run
 
 LOOK = 50  # steps between two looks at the loss, each of which waits for the GPU
 
@@ -26,7 +28,7 @@ def fit(
     device: str | torch.device | None = None,
     save_every: int | None = None,
     progress: bool = False,
-) -> History:
+) -> list[dict[str, Any]]:
     """Train a network in place, and leave it on the device in evaluation mode.
 
     With a folder, the run can be killed at any time: the same call goes on from the last
@@ -57,33 +59,46 @@ def fit(
         If the loss or a weight is no longer finite; the last checkpoint is from before.
     """
     recipe = recipe or Recipe()
-    with team(device) as mates:
+    with team(device) as mates, torch.random.fork_rng(mates.gpus):
         images = open_images(train, recipe, mates)
         held_out = open_images(val, recipe, mates) if val is not None else None
-        with Run(net, images, held_out, recipe, mates, folder, progress) as run:
+        if held_out and held_out.classes != images.classes:
+            raise ValueError(f"to train: {images.classes}, but to validate: {held_out.classes}")
+        run = Run(net, images, recipe, mates, Path(folder) if folder else None)
+        quiet = not progress or mates.rank > 0
+        with tqdm(total=recipe.epochs * run.steps, initial=run.step, disable=quiet) as bar:
             for epoch in range(run.step // run.steps, recipe.epochs):
                 for x, y in images.batches(epoch, start=run.step % run.steps):
                     learn(run, x, y)
-                    if run.step % LOOK == 0:
-                        run.look()
-                    if save_every and run.step % save_every == 0 and run.step % run.steps:
+                    due = save_every is not None and run.step % save_every == 0
+                    if due or run.step % LOOK == 0:
+                        run.look(bar)
+                    if due and run.step % run.steps:
                         run.save()
+                run.look(bar)
                 run.end_epoch(evaluate(net, held_out, mates) if held_out else {})
-        return run.history
+                run.save()
+        net.eval()
+    return run.history
 
 
 def learn(run: Run, x: Tensor, y: Tensor) -> None:
     """Take one step with images (n, 3, H, W) and labels (n,), this process's share of a batch."""
     run.prepare_step()
-    with run.autocast():
-        logits = run.model(x.contiguous(memory_format=run.layout))
-        run.check_logits(logits, y)
+    x = x.contiguous(memory_format=run.layout)
+    with torch.autocast(x.device.type, run.dtype, enabled=run.dtype != torch.float32):
+        logits = run.model(x)
+        if logits.shape != (len(y), run.n_classes):
+            raise ValueError(
+                f"{len(y)} images of {run.n_classes} classes gave logits {tuple(logits.shape)}: "
+                f"the network must be built for {run.n_classes} classes"
+            )
         loss = nn.functional.cross_entropy(logits, y, label_smoothing=run.recipe.label_smoothing)
     run.scaler.scale(loss).backward()
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.optimizer.zero_grad()
-    run.note(loss.detach(), (logits.detach().argmax(1) == y).float().mean())
+    run.count_step(loss, (logits.argmax(1) == y).float().mean())
 
 
 @torch.no_grad()
@@ -92,7 +107,7 @@ def evaluate(net: nn.Module, images: Images, mates: Team) -> dict[str, float]:
     net.eval()
     total = torch.zeros(2, device=mates.device)
     for x, y in images.in_order():
-        logits = net(x).float()
+        logits = net(x)
         loss = nn.functional.cross_entropy(logits, y, reduction="sum")
         total += torch.stack([loss, (logits.argmax(1) == y).sum()])
     loss, correct = mates.sum(total).tolist()

@@ -12,8 +12,8 @@ CHOICES = {
     "schedule": ("cosine", "step"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
-POSITIVE = ("epochs", "batch_size", "lr", "step_epochs", "step_factor", "min_scale", "image_size")
-AT_MOST_ONE = ("momentum", "label_smoothing", "min_scale", "jitter", "norm_momentum")
+POSITIVE = {"epochs", "batch_size", "lr", "step_epochs", "step_factor", "min_scale", "image_size"}
+SHARES = {"momentum", "label_smoothing", "min_scale", "jitter", "norm_momentum"}  # at most 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Recipe:
     lr: float = 2e-3
     momentum: float = 0.9
     weight_decay: float = 0.05
-    warmup_epochs: float = 1
+    warmup_epochs: float = 1.0
     schedule: str = "cosine"
     step_epochs: int = 30
     step_factor: float = 0.1
@@ -78,20 +78,18 @@ class Recipe:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, str | bool) or value is None:
-                continue
-            if value < 0 or (value == 0 and field.name in POSITIVE):
-                least = "positive" if field.name in POSITIVE else "0 or more"
-                raise ValueError(f"{field.name} must be {least}, got {value}")
-            if value > 1 and field.name in AT_MOST_ONE:
-                raise ValueError(f"{field.name} must be at most 1, got {value}")
+            name, value = field.name, getattr(self, field.name)
+            if isinstance(field.default, int) and not isinstance(value, int):
+                raise ValueError(f"{name} must be a whole number, got {value!r}")
+            if isinstance(value, int | float):
+                low, high = 1e-9 if name in POSITIVE else 0, 1 if name in SHARES else math.inf
+                if not low <= value <= high:
+                    raise ValueError(f"{name} must be between {low} and {high}, got {value}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the recipe that `to_dict` wrote; ValueError if it has a name unknown here."""
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
+        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise ValueError(f"a recipe has no {', '.join(unknown)}")
         return cls(**values)
 

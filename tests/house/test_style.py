@@ -30,7 +30,7 @@ ARROWS = {
     "words": {"bag", "machine", "data"},
     "nets": {"bag", "machine", "words"},
     "evidence": {"bag", "data"},
-    "training": {"data", "machine"},
+    "training": {"data", "machine", "nets"},
 }
 
 

@@ -1,0 +1,95 @@
+"""Random views, against NumPy's padding and torchvision's own operations."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+from torchvision.transforms.v2 import functional as tv
+
+from minibag.nets import normalise
+from minibag.training import Recipe
+from minibag.training.augment import DRAWS, augment, standardise
+
+PLAIN = Recipe(flip=False, shift=0, min_scale=1, jitter=0)
+
+
+def images(n=4, height=10, width=12, seed=0):
+    seeded = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 3, height, width), dtype=torch.uint8, generator=seeded)
+
+
+def draws(n, seed=0):
+    return torch.rand(n, DRAWS, generator=torch.Generator().manual_seed(seed))
+
+
+def test_without_options_nothing_changes():
+    assert_close(augment(images(), draws(4), PLAIN), images() / 255, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_shift_moves_whole_pixels_and_mirrors_the_border(flip):
+    x, seen = images(300), set()
+    views = augment(x, draws(300), replace(PLAIN, shift=2, flip=flip))
+    padded = np.pad(x.numpy() / 255, ((0, 0), (0, 0), (2, 2), (2, 2)), mode="symmetric")
+    for view, wide in zip(views.numpy(), padded, strict=True):
+        for mirrored in (False, True):
+            for dy in range(5):
+                for dx in range(5):
+                    shifted = wide[:, dy : dy + 10, dx : dx + 12]
+                    shifted = shifted[:, :, ::-1] if mirrored else shifted
+                    if np.allclose(view, shifted, atol=1e-4):
+                        seen.add((mirrored, dy, dx))
+    assert len(seen) == (50 if flip else 25)  # all of them occur, and nothing else is seen
+
+
+def test_every_view_of_a_shift_is_one_of_the_possible():
+    gradient = torch.arange(8, dtype=torch.uint8).mul(10).expand(64, 3, 8, 8)
+    views = augment(gradient, draws(64), replace(PLAIN, shift=3)) * 255
+    assert_close(views, views.round(), rtol=0, atol=1e-3)
+
+
+def test_flip_mirrors_about_half():
+    views = augment(images(400), draws(400), replace(PLAIN, flip=True))
+    x = images(400) / 255
+    same = (views == x).all((1, 2, 3))
+    mirrored = (views == x.flip(3)).all((1, 2, 3))
+    assert (same ^ mirrored).all()
+    assert 150 < same.sum() < 250
+
+
+def test_crops_have_areas_and_shapes_of_torchvisions():
+    """On an image of coordinates a view shows its own size and place."""
+    y, x = torch.meshgrid(torch.arange(200), torch.arange(200), indexing="ij")
+    coordinates = torch.stack([y, x, x]).to(torch.uint8).expand(500, 3, 200, 200)
+    views = augment(coordinates, draws(500), replace(PLAIN, min_scale=0.3)) * 255
+    inner = views[:, :, 20:-20, 20:-20]  # away from the border
+    height = (inner[:, 0, -1, 0] - inner[:, 0, 0, 0]) / 159
+    width = (inner[:, 1, 0, -1] - inner[:, 1, 0, 0]) / 159
+    area, ratio = height * width, width / height
+    assert 0.25 < area.min() < 0.34
+    assert 0.9 < area.max() < 1.01
+    assert 0.74 < ratio.min() < 0.8
+    assert 1.25 < ratio.max() < 1.34
+    assert views[:, 0].amin((1, 2)).max() > 30  # not always the same corner
+
+
+def test_jitter_is_torchvisions():
+    x, u = images() // 8 + 100, draws(4)  # neither too dark nor too bright to change
+    ours = augment(x, u, replace(PLAIN, jitter=0.4))
+    factors = 1 + 0.4 * (2 * u[:, 5:8] - 1)
+    for image, view, (b, c, s) in zip(x / 255, ours, factors.tolist(), strict=True):
+        theirs = tv.adjust_contrast(tv.adjust_brightness(image, b), c)
+        assert_close(view, tv.adjust_saturation(theirs, s), rtol=0, atol=1e-3)
+
+
+def test_jitter_stays_in_range():
+    ours = augment(images(200), draws(200), replace(PLAIN, jitter=1))
+    assert ours.min() == 0
+    assert ours.max() == 1
+
+
+def test_networks_are_trained_on_what_they_will_be_shown():
+    x = images()
+    assert_close(standardise(x / 255), normalise(x.permute(0, 2, 3, 1).numpy()))

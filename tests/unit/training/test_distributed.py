@@ -1,0 +1,77 @@
+"""Two processes are one process with the same batch, up to rounding."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from minibag.training import fit
+from tests.house.environment import ROOT
+from tests.unit.training.ranks import RECIPE
+from tests.unit.training.small import quick, small_net, small_set, untimed
+
+
+def torchrun(*args, processes=2):
+    """Run ``ranks`` in several processes on this machine."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"),
+        *(f"--nproc-per-node={processes}", "-m", "tests.unit.training.ranks", *map(str, args)),
+    ]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def alone():
+    net = small_net(dropout=0)
+    return net, fit(net, small_set(), small_set(9, seed=1), RECIPE)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    out = tmp_path_factory.mktemp("together")
+    done = torchrun(out, out / "run")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_two_processes_reach_the_loss_and_weights_of_one(alone, together):
+    net, history = alone
+    for rank in (0, 1):
+        theirs = torch.load(together / f"rank{rank}.pt", weights_only=True)
+        torch.testing.assert_close(theirs["net"], net.state_dict(), rtol=1e-4, atol=1e-6)
+        for ours, row in zip(untimed(history), untimed(theirs["history"]), strict=True):
+            assert row == pytest.approx(ours, rel=1e-5)
+
+
+def test_one_process_goes_on_where_two_stopped(alone, together):
+    net = small_net(seed=5, dropout=0)
+    history = fit(net, small_set(), small_set(9, seed=1), RECIPE, together / "run", save_every=3)
+    assert len(history) == 2
+    torch.testing.assert_close(net.state_dict(), alone[0].state_dict(), rtol=1e-4, atol=1e-6)
+    assert (together / "run" / "log.jsonl").read_text().count("started_at_step") == 2
+
+
+def test_norms_are_synchronised_and_not_only_gradients(alone):
+    """Each half alone has other statistics, so the comparison above would notice."""
+    halves = [small_net(dropout=0).train() for _ in range(2)]
+    x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for net, part in zip(halves, (x[::2], x[1::2]), strict=True):
+        net(part)
+    assert not torch.allclose(halves[0][1].running_mean, halves[1][1].running_mean, rtol=1e-2)
+
+
+def test_batch_that_cannot_be_shared_is_refused(monkeypatch):
+    from minibag.training import run
+    from minibag.training.distributed import Team
+    from minibag.training.loaders import open_images
+
+    three = Team(0, 3, torch.device("cpu"))
+    images = open_images(small_set(), quick(), three)
+    with pytest.raises(ValueError, match="8 images a batch cannot be shared evenly by 3"):
+        run.Run(nn.Linear(1, 1), images, quick(), three, None)

@@ -1,0 +1,192 @@
+"""The loop: what it learns, what it equals, what it refuses, and what it leaves alone."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import minibag as mb
+from minibag.training import fit
+from minibag.training.run import make_optimizer
+from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
+
+
+def test_learns_what_is_there_and_tells_how_it_went():
+    recipe = quick(epochs=8, batch_size=16, lr=0.05, label_smoothing=0)
+    history = fit(small_net(dropout=0), small_set(160), small_set(40, seed=1), recipe)
+    assert [row["epoch"] for row in history] == list(range(1, 9))
+    assert [row["step"] for row in history] == list(range(10, 81, 10))
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    assert history[-1]["val_accuracy"] > 0.9
+    assert history[-1]["train_accuracy"] > 0.8
+    assert history[-1]["lr"] < 0.01
+    assert all(row["seconds"] > 0 and row["images_per_s"] > 0 for row in history)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_equals_the_loop_that_anyone_would_write(optimizer, channels_last):
+    data = small_set(20)
+    recipe = mb.training.Recipe(
+        epochs=2, batch_size=20, optimizer=optimizer, lr=0.01, weight_decay=0.1, warmup_epochs=0,
+        schedule="step", flip=False, shift=0, channels_last=channels_last,
+    )  # fmt: skip
+    ours, theirs = small_net(dropout=0), small_net(dropout=0).train()
+    history = fit(ours, data, recipe=recipe)
+    decayed = [theirs[0].weight, theirs[6].weight]
+    others = [theirs[1].weight, theirs[1].bias, theirs[6].bias]
+    make = {"sgd": lambda g: torch.optim.SGD(g, 0.01, 0.9), "adamw": torch.optim.AdamW}[optimizer]
+    descent = make([{"params": decayed, "weight_decay": 0.1, "lr": 0.01},
+                    {"params": others, "weight_decay": 0, "lr": 0.01}])  # fmt: skip
+    x, y = mb.nets.normalise(data.images), torch.from_numpy(data.labels)
+    for epoch in range(2):
+        loss = nn.functional.cross_entropy(theirs(x), y, label_smoothing=0.1)
+        assert history[epoch]["loss"] == pytest.approx(loss.item(), rel=1e-5)
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+def test_validation_is_the_networks_own_accuracy():
+    net, val = small_net(), small_set(50, seed=3)
+    row = fit(net, small_set(), val, quick())[-1]
+    assert not net.training
+    with torch.no_grad():
+        logits = net(mb.nets.normalise(val.images))
+    y = torch.from_numpy(val.labels)
+    assert row["val_accuracy"] == pytest.approx(float((logits.argmax(1) == y).float().mean()))
+    assert row["val_loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, y)))
+
+
+def test_same_seed_same_weights_other_seed_others():
+    nets = [small_net() for _ in range(3)]
+    histories = [
+        fit(net, small_set(), recipe=quick(seed=s)) for net, s in zip(nets, (1, 1, 2), strict=True)
+    ]
+    assert same_state(nets[0], nets[1])
+    assert not same_state(nets[0], nets[2])
+    assert untimed(histories[0]) == untimed(histories[1])
+
+
+def test_every_image_is_seen_once_an_epoch_in_another_order():
+    seen = []
+
+    class Spy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(1, 3)
+
+        def forward(self, x):
+            seen.append(x.detach().mean((1, 2, 3)))
+            return self.fc(seen[-1][:, None])
+
+    images = np.arange(40, dtype=np.uint8).repeat(8 * 8 * 3).reshape(40, 8, 8, 3)
+    data = mb.ImageSet(images, np.arange(40) % 3, ("a", "b", "c"))
+    fit(Spy(), data, recipe=quick(epochs=2, jitter=0))
+    first, second = torch.cat(seen[:5]), torch.cat(seen[5:])
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(first.sort().values, second.sort().values)
+    assert len(first.unique()) == 40
+
+
+def test_callers_random_numbers_are_untouched():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    net = small_net()
+    torch.manual_seed(5)
+    fit(net, small_set(), recipe=quick(epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_norms_get_the_recipes_momentum_or_keep_their_own():
+    net = mb.bagnet9(num_classes=3, width=4, layers=(1, 1, 1, 1))
+    assert net.bn1.momentum == 0.001
+    fit(net, small_set(8, side=16), recipe=quick(epochs=1, norm_momentum=None))
+    assert net.bn1.momentum == 0.001
+    fit(net, small_set(8, side=16), recipe=quick(epochs=1))
+    assert {m.momentum for m in net.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
+
+
+def test_biases_norms_and_frozen_weights_are_not_decayed():
+    net = small_net()
+    net[0].weight.requires_grad_(False)
+    decayed, others = make_optimizer(net, quick(weight_decay=0.3)).param_groups
+    assert decayed["params"] == [net[6].weight]
+    assert decayed["weight_decay"] == 0.3
+    assert others["weight_decay"] == 0
+    assert {id(p) for p in others["params"]} == {id(p) for p in net.parameters() if p.ndim == 1}
+
+
+def test_narrow_bagnet_survives_channels_last_on_a_cpu():
+    """Its strided 1x1 convolutions of 8 channels crash oneDNN where channels come last."""
+    net = mb.bagnet17(num_classes=3, width=8, layers=(1, 1, 1, 1))
+    assert math.isfinite(fit(net, small_set(8, side=40), recipe=quick(epochs=1))[0]["loss"])
+    assert not net.conv2.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_bf16_trains_on_a_cpu_and_keeps_weights_in_fp32():
+    net = small_net(dropout=0)
+    recipe = quick(epochs=8, batch_size=16, lr=0.05, precision="bf16")
+    assert fit(net, small_set(160), small_set(40, seed=1), recipe)[-1]["val_accuracy"] > 0.9
+    assert {p.dtype for p in net.parameters()} == {torch.float32}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("precision", ["auto", "bf16", "fp16", "fp32"])
+def test_trains_on_a_gpu(precision, tmp_path):
+    recipe = quick(epochs=8, batch_size=16, lr=0.05, precision=precision)
+    data, val = small_set(160), small_set(40, seed=1)
+    assert fit(small_net(), data, val, recipe, tmp_path)[-1]["val_accuracy"] > 0.9
+    net = small_net()
+    assert len(fit(net, data, val, recipe, tmp_path)) == 8
+    assert next(net.parameters()).device.type == "cuda"
+
+
+def test_is_quiet_unless_asked(capsys):
+    fit(small_net(), small_set(), recipe=quick(epochs=1))
+    assert capsys.readouterr() == ("", "")
+    fit(small_net(), small_set(), recipe=quick(epochs=1), progress=True)
+    assert "5/5" in capsys.readouterr().err
+
+
+def test_compiled_network_learns_the_same(tmp_path):
+    plain, compiled = small_net(dropout=0), small_net(dropout=0)
+    fit(plain, small_set(), recipe=quick(epochs=1))
+    compile_ = torch.compile
+
+    def eager(net):
+        return compile_(net, backend="aot_eager")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", eager)  # the real backend needs a compiler and a minute
+        fit(compiled, small_set(), recipe=quick(epochs=1, compile=True))
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    torch.testing.assert_close(plain.state_dict(), compiled.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"net": small_net(classes=4)}, "built for 3 classes"),
+        ({"val": replace(small_set(), classes=("a", "b", "c"))}, "validate"),
+        ({"train": small_set()[:0]}, "0 images"),
+        ({"recipe": quick(precision="fp16"), "device": "cpu"}, "fp16"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change, said):
+    given = {"net": small_net(), "train": small_set(), "recipe": quick(epochs=1)} | change
+    with pytest.raises(ValueError, match=said):
+        fit(**given)
+
+
+def test_read_only_and_turned_images_are_taken_without_a_warning(recwarn):
+    data = small_set()
+    turned = data.images[:, ::-1]
+    turned.flags.writeable = False
+    fit(small_net(), mb.ImageSet(turned, data.labels, data.classes), recipe=quick(epochs=1))
+    assert not recwarn.list

@@ -1,0 +1,90 @@
+"""Image folders of any size: streamed, augmented by torchvision, and as exact as sets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+import minibag as mb
+from minibag.training import IMAGENET, fit
+from minibag.training.distributed import Team
+from minibag.training.loaders import open_images
+from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
+
+ALONE = Team(0, 1, torch.device("cpu"))
+RECIPE = quick(epochs=2, min_scale=0.3, shift=0, image_size=16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twenty-two files of several sizes and formats."""
+    root, data = tmp_path_factory.mktemp("images"), small_set(22, side=40)
+    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
+        home = root / data.classes[label]
+        home.mkdir(exist_ok=True)
+        picture = Image.fromarray(image[: 30 + i % 3 * 5])
+        (picture.convert("L") if i == 3 else picture).save(
+            home / f"{i}.{'png' if i % 2 else 'jpg'}"
+        )
+    return root
+
+
+def test_imagenets_recipe_runs_on_a_folder(folder):
+    recipe = replace(IMAGENET, epochs=1, batch_size=4, image_size=32)
+    net = mb.bagnet9(num_classes=3, width=4, layers=(1, 1, 1, 1))
+    row = fit(net, folder, folder, recipe)[0]
+    assert row["step"] == 5
+    assert row["lr"] == 0.01
+    assert 0 <= row["val_accuracy"] <= 1
+    assert net.bn1.momentum == 0.001
+
+
+def test_interrupted_stream_goes_on_bit_by_bit(folder, tmp_path):
+    plain, first, second = small_net(), small_net(), small_net(seed=1)
+    history = fit(plain, folder, folder, RECIPE)
+    steps = []
+
+    def stop(*_):
+        steps.append(1)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+
+    first.register_forward_pre_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, folder, folder, RECIPE, tmp_path, save_every=1)
+    assert untimed(fit(second, folder, folder, RECIPE, tmp_path, save_every=1)) == untimed(history)
+    assert same_state(plain, second)
+
+
+def test_views_do_not_depend_on_workers_or_processes(folder, monkeypatch):
+    whole = list(open_images(folder, RECIPE, ALONE).batches(1, start=0))
+    monkeypatch.setattr("minibag.training.loaders.cpu_count", lambda: 3)
+    again = list(open_images(folder, RECIPE, ALONE).batches(1, start=1))
+    torch.testing.assert_close(whole[1:], again, rtol=0, atol=0)
+    second = list(open_images(folder, RECIPE, replace(ALONE, rank=1, world=2)).batches(1, start=0))
+    torch.testing.assert_close([(x[1::2], y[1::2]) for x, y in whole], second, rtol=0, atol=0)
+    other = list(open_images(folder, RECIPE, ALONE).batches(0, start=0))
+    assert not torch.equal(whole[0][0], other[0][0])
+
+
+def test_validation_cuts_the_centre(folder):
+    x, y = next(open_images(folder, RECIPE, ALONE).in_order())
+    assert x.shape == (22, 3, 16, 16)
+    file = sorted((folder / "blue").iterdir())[0]
+    cut = v2.Compose([v2.Resize(18), v2.CenterCrop(16), v2.PILToTensor()])(Image.open(file))
+    torch.testing.assert_close(x[0], mb.nets.normalise(cut.permute(1, 2, 0)[None])[0])
+    assert y.tolist() == sorted(y.tolist())
+
+
+def test_missing_and_empty_folders_are_told(folder, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fit(small_net(), tmp_path / "nowhere", recipe=RECIPE)
+    (tmp_path / "class").mkdir()
+    with pytest.raises(FileNotFoundError, match="class"):
+        fit(small_net(), tmp_path, recipe=RECIPE)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "class" / "1.png")
+    with pytest.raises(ValueError, match="validate"):
+        fit(small_net(), folder, tmp_path, RECIPE)
