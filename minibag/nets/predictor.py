@@ -113,8 +113,7 @@ class NetPredictor:
         """
         path = card_path(path).with_suffix(".safetensors")
         arrays = {key: value.contiguous() for key, value in self.net.state_dict().items()}
-        with torch.device("meta"):
-            check_arrays(build(self.architecture), arrays)
+        filled(self.architecture, arrays)
         if half:
             arrays = {k: v.half() if v.ndim > 1 else v for k, v in arrays.items()}
         if strange := [key for key, value in arrays.items() if not value.isfinite().all()]:
@@ -172,15 +171,18 @@ def card_path(path: str | Path) -> Path:
     return Path(path).with_suffix(".json")
 
 
-def check_arrays(net: nn.Module, arrays: Mapping[str, Tensor]) -> None:
-    """Raise ValueError, with the first difference, unless the network has just these arrays."""
-    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in arrays.items()}
-    for key in [*shapes, *found]:
-        if shapes.get(key) != found.get(key):
-            raise ValueError(
-                f"the architecture has {key} of shape {shapes.get(key)}, not {found.get(key)}"
-            )
+def filled(architecture: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network that is described, made of these arrays; ValueError if they differ."""
+    with torch.device("meta"):
+        net = build(architecture)
+    described = {(key, tuple(value.shape)) for key, value in net.state_dict().items()}
+    given = {(key, tuple(value.shape)) for key, value in arrays.items()}
+    if wrong := described ^ given:
+        key, _ = min(wrong)
+        shapes = [dict(these).get(key, "missing") for these in (described, given)]
+        raise ValueError(f"{key} is {shapes[0]} in the architecture, {shapes[1]} in the weights")
+    net.load_state_dict(arrays, assign=True)
+    return net
 
 
 @contextmanager

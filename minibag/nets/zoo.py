@@ -7,13 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as read_arrays
 
 from minibag.bag import Predictor
-from minibag.nets.architecture import build
-from minibag.nets.predictor import KIND, NetPredictor, as_predictor, card_path, check_arrays
+from minibag.nets.predictor import KIND, NetPredictor, as_predictor, card_path, filled
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -68,10 +66,7 @@ def _load_net(path: Path) -> NetPredictor:
             k: v.float() if v.is_floating_point() else v for k, v in read_arrays(weights).items()
         }
         classes, architecture = tuple(card.pop("classes")), card.pop("architecture")
-        with torch.device("meta"):
-            net = build(architecture)
-        check_arrays(net, arrays)
-        net.load_state_dict(arrays, assign=True)
-        return as_predictor(net.eval(), classes, architecture, card)
+        net = filled(architecture, arrays).eval()
+        return as_predictor(net, classes, architecture, card)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"the card {beside} does not describe {path}: {error!r}") from error

@@ -66,6 +66,16 @@ def test_activations_are_modules_used_once_and_keep_their_input(name):
     assert len(calls) == len(set(calls)) == sum(isinstance(m, nn.ReLU) for m in net.modules())
 
 
+@everyone
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks")
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
+def test_deeplift_tells_where_the_difference_to_a_black_image_comes_from(name):
+    captum = pytest.importorskip("captum.attr")
+    net, x = SMALL[name](5, 4, (1, 2)).eval(), noise(2, 3, 24, 24, dtype=torch.float32)
+    shares = captum.DeepLift(net).attribute(x, target=1).sum((1, 2, 3))
+    torch.testing.assert_close(shares, (net(x) - net(0 * x))[:, 1], rtol=1e-3, atol=1e-4)
+
+
 def test_a_residual_block_that_says_nothing_passes_its_input_on():
     block = mb.small_resnet(5, 4).features[4].eval()
     nn.init.zeros_(block.branch[-1].weight)

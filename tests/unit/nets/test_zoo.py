@@ -12,6 +12,7 @@ from flit_core import buildapi
 import minibag as mb
 from minibag.nets import build, count
 from minibag.nets.zoo import WEIGHTS
+from minibag.stats import wilson_interval
 from tests.house.environment import ROOT
 
 CARD = {
@@ -27,7 +28,9 @@ def test_its_card_is_complete_and_true(name):
     assert card.keys() >= CARD
     assert card["data"].keys() >= {"name", "n_train", "sha256"}
     rate = card["accuracy"]
-    assert 0 < rate["low"] < rate["value"] < rate["high"] <= 1
+    right = round(rate["value"] * rate["n"])
+    assert rate["value"] == pytest.approx(right / rate["n"])
+    assert (rate["low"], rate["high"]) == pytest.approx(wilson_interval(right, rate["n"]))
     assert rate["n"] >= 100
     assert rate["split"] in ("val", "test")
     weights = (WEIGHTS / f"{name}.safetensors").read_bytes()
