@@ -27,3 +27,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"minibag.evidence.{_HOME[name]}"), name)
     raise AttributeError(f"module 'minibag.evidence' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

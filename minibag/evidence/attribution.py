@@ -28,15 +28,12 @@ def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(function)
     def method(net: nn.Module, x: Tensor, target: Target, **options: Any) -> Tensor:
         if x.ndim != 4 or x.shape[1] != 3 or x.numel() == 0 or not x.is_floating_point():
-            raise ValueError(
-                f"expected normalised images (N, 3, H, W), got {x.dtype} {tuple(x.shape)}"
-            )
+            given = f"{x.dtype} {tuple(x.shape)}"
+            raise ValueError(f"expected normalised images (N, 3, H, W), got {given}")
         targets = torch.as_tensor(target, device=x.device)
         whole = not targets.is_floating_point() and targets.dtype != torch.bool
         if not whole or targets.shape not in ((), (len(x),)):
-            raise ValueError(
-                f"target must be a class, or one for each of the {len(x)} images, got {target!r}"
-            )
+            raise ValueError(f"target must be a class, or one for each of {len(x)}, got {target!r}")
         targets = targets.long().expand(len(x))
         size = max(1, PIXELS // (x.shape[2] * x.shape[3]))
         with _evaluating(net):
@@ -136,8 +133,8 @@ def occlusion(
     x: Tensor,
     target: Tensor,
     *,
-    window: int = 8,
-    stride: int = 4,
+    window: int = 16,
+    stride: int = 8,
     fill: Tensor | float = 0.0,
 ) -> Tensor:
     """Return how far the logit falls when a window is covered, the mean over windows at a pixel.

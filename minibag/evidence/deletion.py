@@ -48,7 +48,7 @@ def deletion_curve(
 
     References
     ----------
-    Brendel & Bethge, ICLR 2019, section 3 (sensitivity to masking); Samek et al., "Evaluating the
+    Brendel & Bethge, ICLR 2019 (sensitivity to masking); Samek et al., "Evaluating the
     visualization of what a deep neural network has learned", IEEE TNNLS 2017.
     """
     shape = images.shape[:3]

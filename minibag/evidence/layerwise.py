@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,33 +37,35 @@ def grad_cam(net: nn.Module, x: Tensor, target: Tensor, *, layer: str | None = N
     ----------
     Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
-    with torch.enable_grad(), _last_map(net, layer) as maps:
-        logit = target_logit(net, x.clone().requires_grad_(), target)
-        if not maps:
-            raise ValueError("no module of this network gives a map (N, C, h, w) to look at")
-        gradient = torch.autograd.grad(logit.sum(), maps[0])[0]
-    cam = (gradient.mean((2, 3), keepdim=True) * maps[0]).sum(1).relu()
-    return _enlarge(cam, net, x.shape[2:])
-
-
-@contextmanager
-def _last_map(net: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
-    """Yield a list that holds the map of the layer once the network has run."""
     named = dict(net.named_modules())
     if layer is not None and layer not in named:
         raise ValueError(f"no layer {layer!r}; the last ones are {[*named][-5:]}")
-    leaves = [module for module in named.values() if not any(module.children())]
-    watched = [named[layer]] if layer is not None else leaves
-    kept: list[Tensor] = []
+    watched = [module for module in _leaves(net) if "Pool" not in type(module).__name__]
+    maps: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        pools = "Pool" in type(module).__name__
-        if isinstance(output, Tensor) and output.ndim == 4 and not (pools and layer is None):
-            kept[:] = [output]
+        if isinstance(output, Tensor) and output.ndim == 4:
+            maps[:] = [output]
 
-    handles = [module.register_forward_hook(keep) for module in watched]
+    with torch.enable_grad(), _hooked(watched if layer is None else [named[layer]], keep):
+        logit = target_logit(net, x.clone().requires_grad_(), target).sum()
+        if not maps:
+            raise ValueError("no module of this network gives a map (N, C, h, w) to look at")
+        gradient = torch.autograd.grad(logit, maps[0])[0]
+    cam = (gradient.mean((2, 3), keepdim=True) * maps[0]).sum(1).relu()
+    return _enlarge(cam.detach(), net, x.shape[2:])
+
+
+def _leaves(net: nn.Module) -> list[nn.Module]:
+    return [module for module in net.modules() if not any(module.children())]
+
+
+@contextmanager
+def _hooked(modules: list[nn.Module], hook: Callable[..., None]) -> Iterator[None]:
+    """Call ``hook(module, inputs, output)`` whenever one of the modules has run."""
+    handles = [module.register_forward_hook(hook) for module in modules]
     try:
-        yield kept
+        yield
     finally:
         for handle in handles:
             handle.remove()
@@ -70,22 +73,16 @@ def _last_map(net: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
 
 def _enlarge(maps: Tensor, net: Any, shape: torch.Size) -> Tensor:
     """Return maps (N, h, w) interpolated at every pixel of the image: (N, H, W)."""
-    grid = net.grid(shape) if hasattr(net, "grid") else None
-    axes = []
-    for axis in (0, 1):
-        cells, pixel = maps.shape[1 + axis], torch.arange(shape[axis], device=maps.device)
-        if grid is not None and grid.shape == maps.shape[1:]:
-            first, stride = float(grid.centres()[axis][0]), grid.stride
-        else:
-            stride = shape[axis] / cells
-            first = (stride - 1) / 2
-        cell = (pixel.to(maps.dtype) - first) / stride
-        axes.append((2 * cell + 1) / cells - 1)  # -1 and 1 are the outer edges of the map
-    at = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), -1)
-    at = at.expand(len(maps), *at.shape)
-    return nn.functional.grid_sample(
-        maps[:, None], at, mode="bilinear", padding_mode="border", align_corners=False
-    )[:, 0]
+    centres = [
+        (np.arange(n) + 0.5) * side / n - 0.5 for side, n in zip(shape, maps.shape[1:], strict=True)
+    ]
+    if hasattr(net, "grid") and (grid := net.grid(shape)).shape == maps.shape[1:]:
+        centres = list(grid.centres())
+    rows, columns = (
+        torch.from_numpy(np.stack([np.interp(np.arange(side), at, one) for one in np.eye(len(at))]))
+        for side, at in zip(shape, centres, strict=True)
+    )
+    return rows.T.to(maps) @ maps @ columns.to(maps)
 
 
 @attribution
@@ -113,26 +110,19 @@ def lrp(net: nn.Module, x: Tensor, target: Tensor, *, epsilon: float = 1e-4) -> 
     Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise
     relevance propagation", PLoS ONE 2015.
     """
-    leaves = [module for module in net.modules() if not any(module.children())]
-    active = [m for m in leaves if type(m).__module__ == "torch.nn.modules.activation"]
+    active = [m for m in _leaves(net) if type(m).__module__ == "torch.nn.modules.activation"]
     if epsilon < 0 or not all(isinstance(module, nn.ReLU) for module in active):
         names = sorted({type(module).__name__ for module in active})
-        raise ValueError(
-            f"lrp needs epsilon >= 0 and no activations but ReLU, got {epsilon}, {names}"
-        )
+        raise ValueError(f"lrp needs epsilon >= 0 and only ReLUs, got {epsilon}, {names}")
 
     def weaken(module: nn.Module, inputs: Any, output: Tensor) -> None:
         z = output.detach()
-        share = z / (z + epsilon * torch.where(z < 0, -1, 1))
-        output.register_hook(lambda gradient: gradient * share.nan_to_num(1))  # 0 / 0 of epsilon 0
+        share = (z / (z + epsilon * torch.where(z < 0, -1, 1))).nan_to_num(1)  # 0 / 0 of epsilon 0
+        output.register_hook(lambda gradient: gradient * share)
 
     weighted = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-    handles = [m.register_forward_hook(weaken) for m in leaves if isinstance(m, weighted)]
-    try:
+    with _hooked([m for m in _leaves(net) if isinstance(m, weighted)], weaken):
         return (x * target_gradient(net, x, target)).sum(1)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @attribution

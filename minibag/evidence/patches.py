@@ -77,7 +77,7 @@ def top_patches(
 
     References
     ----------
-    Brendel & Bethge, ICLR 2019, section 3 and the figure of the most informative patches.
+    Brendel & Bethge, ICLR 2019, the figure of the most informative patches.
     """
     target = operator.index(target)
     if not 0 <= target < len(model.classes):
@@ -94,8 +94,8 @@ def top_patches(
             of_class = batch.labels == target
             wanted = {"any": of_class | True, "telling": of_class, "misleading": ~of_class}[kind]
             if wanted.any():
-                chosen = np.flatnonzero(wanted)
-                best += _strongest(model, batch, chosen, seen, target, k, per_image)
+                numbers = seen + np.flatnonzero(wanted)
+                best += _strongest(model, batch[wanted], numbers, target, k, per_image)
                 best = sorted(best, key=lambda patch: -patch.value)[:k]  # stable: first come first
             seen += len(batch)
             bar.update(len(batch))
@@ -108,10 +108,8 @@ def _batches(images: ImageSet | Iterable[ImageSet], n_classes: int) -> Iterator[
     """Yield all images in order, at most BATCH at a time."""
     for part in [images] if isinstance(images, ImageSet) else images:
         if len(part.classes) != n_classes:
-            raise ValueError(
-                f"the model knows {n_classes} classes, the images have {len(part.classes)}: labels "
-                "must count the classes of the model"
-            )
+            given = len(part.classes)
+            raise ValueError(f"the model knows {n_classes} classes, the images have {given}")
         for start in range(0, len(part), BATCH):
             yield part[start : start + BATCH]
 
@@ -119,14 +117,13 @@ def _batches(images: ImageSet | Iterable[ImageSet], n_classes: int) -> Iterator[
 def _strongest(
     model: BagPredictor,
     batch: ImageSet,
-    chosen: NDArray[np.intp],
-    first: int,
+    numbers: NDArray[np.intp],
     target: int,
     k: int,
     per_image: int | None,
 ) -> list[Patch]:
-    """Return the k strongest patches of the chosen images of a batch whose first image is first."""
-    maps = model.evidence(batch.images[chosen])[:, target]
+    """Return the k strongest patches of a batch; ``numbers`` are the indices of its images."""
+    maps = model.evidence(batch.images)[:, target]
     if not np.isfinite(maps).all():
         raise ValueError("the evidence has values that are not finite: has training diverged?")
     grid = model.grid(batch.images.shape[1:3])
@@ -135,10 +132,10 @@ def _strongest(
     values = np.take_along_axis(flat, cells, axis=1)
     patches = []
     for place in np.argsort(-values, axis=None, kind="stable")[:k]:
-        row, rank = np.unravel_index(place, values.shape)
-        n, (i, j) = chosen[row], divmod(int(cells[row, rank]), grid.shape[1])
+        n, rank = np.unravel_index(place, values.shape)
+        i, j = divmod(int(cells[n, rank]), grid.shape[1])
         top, left, bottom, right = box = grid.box(i, j)
         crop = batch.images[n, max(top, 0) : bottom, max(left, 0) : right].copy()
-        value, label = float(values[row, rank]), int(batch.labels[n])
-        patches.append(Patch(value, first + int(n), label, (i, j), box, crop))
+        value, label = float(values[n, rank]), int(batch.labels[n])
+        patches.append(Patch(value, int(numbers[n]), label, (i, j), box, crop))
     return patches

@@ -48,7 +48,7 @@ def energy_score(maps: Any, masks: NDArray[np.bool_]) -> Floats:
 
     References
     ----------
-    Wang et al., "Score-CAM", CVPR Workshops 2020, section 4.3 (energy-based pointing game).
+    Wang et al., "Score-CAM", CVPR Workshops 2020 (energy-based pointing game).
     """
     maps, masks = _checked(maps, masks)
     positive = np.maximum(maps, 0)

@@ -114,6 +114,15 @@ def test_what_is_no_batch_of_normalised_images_is_refused(net, x, method):
             method(net, wrong, 0)
 
 
+@every_method
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_maps_are_those_of_the_cpu(net, x, method):
+    expected = method(net, x, TARGETS)
+    found = method(copy.deepcopy(net).cuda(), x.cuda(), TARGETS)
+    assert found.device.type == "cuda"
+    close(found.cpu(), expected, 1e-6)
+
+
 # Gradients
 
 
