@@ -48,7 +48,10 @@ class Team:
             dist.barrier()
 
     def wrap(self, net: nn.Module) -> nn.Module:
-        """Return a module whose gradients and batch statistics are those of all processes."""
+        """Return a module whose gradients and batch statistics are those of all processes.
+
+        The network's batch norms stay synchronised ones; in evaluation mode they are the same.
+        """
         if self.world == 1:
             return net
         if self.device.type == "cuda":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +78,12 @@ class Resident:
 
 
 class _Views(ImageFolder):
-    """An ImageFolder that is asked for (index, seed), so that the view depends on nothing else."""
+    """An ImageFolder asked for (..., index), a key that fixes the view and nothing else does."""
 
     def __getitem__(self, key: Any) -> Any:
-        index, seed = key
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return super().__getitem__(index)
+            torch.manual_seed(seed_of(*key))
+            return super().__getitem__(key[-1])
 
 
 class Streamed:
@@ -112,21 +111,27 @@ class Streamed:
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """Yield the random views of an epoch in random order, from batch ``start`` on."""
-        seed = self.recipe.seed
-        mine = [batch[self.team.share].tolist() for batch in plan(len(self), self.recipe, epoch)]
-        keys = [[(i, seed_of(seed, VIEWS, epoch, i)) for i in batch] for batch in mine[start:]]
-        return self._load(self.random, keys)
+        key = (self.recipe.seed, VIEWS, epoch)
+        return self._load(self.random, key, plan(len(self), self.recipe, epoch)[start:])
 
     def in_order(self) -> Iterator[Batch]:
         """Yield every image once, its centre cut out."""
-        mine = torch.arange(len(self))[self.team.share].split(TEST_BATCH)
-        return self._load(self.still, [[(i, 0) for i in batch.tolist()] for batch in mine])
+        size = TEST_BATCH * self.team.world
+        return self._load(self.still, (), torch.arange(len(self)).split(size))
 
-    def _load(self, files: _Views, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
+    def _load(
+        self, files: _Views, key: tuple[int, ...], batches: Sequence[Tensor]
+    ) -> Iterator[Batch]:
         device = self.team.device
-        workers = min(max(1, cpu_count() // self.team.world), len(keys))
-        pin = device.type == "cuda"
-        for x, y in DataLoader(files, batch_sampler=keys, num_workers=workers, pin_memory=pin):
+        shares = (batch[self.team.share].tolist() for batch in batches)
+        keys = ([(*key, i) for i in share] for share in shares if share)
+        loader: DataLoader = DataLoader(
+            files,
+            batch_sampler=keys,  # made as they are needed: there may be a million
+            num_workers=min(max(1, cpu_count() // self.team.world), len(batches)),
+            pin_memory=device.type == "cuda",
+        )
+        for x, y in loader:
             yield standardise(x.to(device, non_blocking=True)), y.to(device, non_blocking=True)
 
 

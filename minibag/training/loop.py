@@ -62,9 +62,7 @@ def fit(
     with team(device) as mates, torch.random.fork_rng(mates.gpus):
         images = open_images(train, recipe, mates)
         held_out = open_images(val, recipe, mates) if val is not None else None
-        if held_out and held_out.classes != images.classes:
-            raise ValueError(f"to train: {images.classes}, but to validate: {held_out.classes}")
-        run = Run(net, images, recipe, mates, Path(folder) if folder else None)
+        run = Run(net, images, held_out, recipe, mates, Path(folder) if folder else None)
         quiet = not progress or mates.rank > 0
         with tqdm(total=recipe.epochs * run.steps, initial=run.step, disable=quiet) as bar:
             for epoch in range(run.step // run.steps, recipe.epochs):

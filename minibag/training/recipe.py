@@ -39,7 +39,8 @@ class Recipe:
         network's own. The first norm of a published BagNet has 0.001: right for the 450,000 steps
         on ImageNet, but after 1,000 steps 37 % of its statistics are still those of no data.
     precision : "fp32", "bf16", "fp16" (with loss scaling), or "auto": bf16 on a GPU that has it,
-        else fp32. Weights and validation are always in fp32.
+        else fp32. Weights and validation are always in fp32, which NVIDIA's convolutions round
+        to TF32 unless ``torch.backends.cudnn.allow_tf32`` is off.
     channels_last : memory layout, faster for convolutions; not used on a CPU for networks with a
         strided 1x1 convolution of fewer than 16 channels, which oneDNN gets wrong
     compile : fuse operations with ``torch.compile``; pays on long runs

@@ -31,10 +31,18 @@ class Run:
     """
 
     def __init__(
-        self, net: nn.Module, train: Images, recipe: Recipe, mates: Team, folder: Path | None
+        self,
+        net: nn.Module,
+        train: Images,
+        val: Images | None,
+        recipe: Recipe,
+        mates: Team,
+        folder: Path | None,
     ) -> None:
         self.net, self.recipe, self.mates, self.folder = net, recipe, mates, folder
         self.n_classes, self.batch = len(train.classes), min(recipe.batch_size, len(train))
+        if val is not None and val.classes != train.classes:
+            raise ValueError(f"to train: {train.classes}, but to validate: {val.classes}")
         if not self.batch or self.batch % mates.world:
             raise ValueError(
                 f"{self.batch} images a batch cannot be shared evenly by {mates.world} processes"
@@ -42,7 +50,8 @@ class Run:
         self.steps = len(train) // self.batch
         set_norm_momentum(net, recipe.norm_momentum)
         self.identity = recipe.to_dict() | {"network": fingerprint(net)}
-        self.identity |= {"images": train.fingerprint()} if folder else {}
+        for name, images in (("training images", train), ("validation images", val)):
+            self.identity[name] = images.fingerprint() if images and folder else ""
         self.layout = memory_layout(net, recipe, mates.device)
         net.to(mates.device).to(memory_format=self.layout)
         self.optimizer = make_optimizer(net, recipe)
@@ -59,8 +68,9 @@ class Run:
 
     def prepare_step(self) -> None:
         """Set learning rate and random numbers, which depend on the number of the step alone."""
+        self.lr = self.recipe.lr_at(self.step, self.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr_at(self.step, self.steps)
+            group["lr"] = self.lr
         torch.manual_seed(seed_of(self.recipe.seed, DROPOUT, self.step, self.mates.rank))
 
     def count_step(self, loss: Tensor, accuracy: Tensor) -> None:
@@ -80,7 +90,8 @@ class Run:
             self.accuracy += accuracy
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
-        self._log({"step": self.step, "loss": rows[-1][0], "lr": self._lr()})
+        if self.step % self.steps:  # else the row of the epoch tells more
+            self._log({"step": self.step, "loss": rows[-1][0], "lr": self.lr})
         bar.set_postfix(loss=f"{rows[-1][0]:.3f}", refresh=False)
         bar.update(len(rows))
 
@@ -88,7 +99,7 @@ class Run:
         """Add a row to the history, after a `look`."""
         row: dict[str, Any] = {"epoch": self.step // self.steps, "step": self.step}
         row |= {"loss": self.loss / self.steps, "train_accuracy": self.accuracy / self.steps}
-        row |= validation | {"lr": self._lr(), "seconds": self.seconds}
+        row |= validation | {"lr": self.lr, "seconds": self.seconds}
         row["images_per_s"] = self.steps * self.batch / self.seconds
         self._log(row)
         self.history.append(row)
@@ -123,9 +134,6 @@ class Run:
         self._log({"started_at_step": self.step})
         if not file.exists():
             self.save()  # the first weights, in case we are killed before the next checkpoint
-
-    def _lr(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
 
     def _log(self, row: dict[str, Any]) -> None:
         if self.folder and self.mates.rank == 0:

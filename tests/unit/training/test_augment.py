@@ -61,18 +61,18 @@ def test_flip_mirrors_about_half():
 
 def test_crops_have_areas_and_shapes_of_torchvisions():
     """On an image of coordinates a view shows its own size and place."""
-    y, x = torch.meshgrid(torch.arange(200), torch.arange(200), indexing="ij")
-    coordinates = torch.stack([y, x, x]).to(torch.uint8).expand(500, 3, 200, 200)
+    y, x = torch.meshgrid(torch.arange(100), torch.arange(100), indexing="ij")
+    coordinates = torch.stack([y, x, x]).to(torch.uint8).expand(500, 3, 100, 100)
     views = augment(coordinates, draws(500), replace(PLAIN, min_scale=0.3)) * 255
-    inner = views[:, :, 20:-20, 20:-20]  # away from the border
-    height = (inner[:, 0, -1, 0] - inner[:, 0, 0, 0]) / 159
-    width = (inner[:, 1, 0, -1] - inner[:, 1, 0, 0]) / 159
+    inner = views[:, :, 10:-10, 10:-10]  # away from the border
+    height = (inner[:, 0, -1, 0] - inner[:, 0, 0, 0]) / 79
+    width = (inner[:, 1, 0, -1] - inner[:, 1, 0, 0]) / 79
     area, ratio = height * width, width / height
     assert 0.25 < area.min() < 0.34
     assert 0.9 < area.max() < 1.01
     assert 0.74 < ratio.min() < 0.8
     assert 1.25 < ratio.max() < 1.34
-    assert views[:, 0].amin((1, 2)).max() > 30  # not always the same corner
+    assert views[:, 0].amin((1, 2)).max() > 15  # not always the same corner
 
 
 def test_jitter_is_torchvisions():

@@ -74,4 +74,4 @@ def test_batch_that_cannot_be_shared_is_refused(monkeypatch):
     three = Team(0, 3, torch.device("cpu"))
     images = open_images(small_set(), quick(), three)
     with pytest.raises(ValueError, match="8 images a batch cannot be shared evenly by 3"):
-        run.Run(nn.Linear(1, 1), images, quick(), three, None)
+        run.Run(nn.Linear(1, 1), images, None, quick(), three, None)

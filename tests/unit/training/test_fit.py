@@ -160,7 +160,7 @@ def test_compiled_network_learns_the_same(tmp_path):
     compile_ = torch.compile
 
     def eager(net):
-        return compile_(net, backend="aot_eager")
+        return compile_(net, backend="eager")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", eager)  # the real backend needs a compiler and a minute

@@ -89,7 +89,8 @@ def test_finished_run_returns_at_once_with_its_weights(tmp_path):
     [
         ({"recipe": quick(lr=0.02)}, "lr was 0.01, is 0.02"),
         ({"net": small_net(classes=2), "train": small_set(classes=2)}, "network"),
-        ({"train": small_set(seed=5)}, "images"),
+        ({"train": small_set(seed=5)}, "training images"),
+        ({"val": small_set(9)}, "validation images"),
         ({"net": small_net(dropout=0.3)}, "network"),
     ],
 )
