@@ -89,7 +89,7 @@ def design(student: Callable[[], nn.Module]) -> str:
     net = student()
     refuse((not isinstance(net, nn.Module), f"return a network, not {type(net).__name__}."))
     convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
-    large = [m.kernel_size for m in convs if max(m.kernel_size) > 3 or max(m.dilation) > 1]
+    large = [m for m in convs if max(m.kernel_size) > 3 or max(m.dilation) > 1]
     refuse(
         (len(convs) > 6, f"it has {len(convs)} convolutions; at most 6 are allowed."),
         (bool(large), f"kernels of 3x3 at most, without dilation; yours: {large}."),

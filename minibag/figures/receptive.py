@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -122,6 +123,7 @@ def squares(
         reach = max(*sides.values(), *image.shape[:2]) / 2 + 2
         ax.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach), xticks=[], yticks=[])
         ax.set_title(name, fontsize=10)
+        ax.set_facecolor("0.85")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=10)
     fig.suptitle(title, fontsize=12)
     return fig
@@ -130,18 +132,20 @@ def squares(
 def maps(
     values: Mapping[str, Floats], label: str, title: str, centres: Sequence[Floats] = ()
 ) -> Figure:
-    """Return maps (h, w) side by side under their names; ``label`` says what the colours mean.
+    """Return maps (h, w) side by side under their names, on one colour scale called ``label``.
 
     ``centres`` are the (row, column) of each map's centre of mass, marked beside its middle.
     """
-    n = len(values)
-    fig, axes = plt.subplots(1, n, squeeze=False, figsize=(3.4 * n, 3.3), layout="constrained")
-    for ax, (name, shown) in zip(axes[0], values.items(), strict=True):
-        drawn = ax.imshow(shown, cmap="viridis", interpolation="nearest")
-        fig.colorbar(drawn, ax=ax, shrink=0.8, label=label)
+    everything = np.concatenate([shown.ravel() for shown in values.values()])
+    scale = Normalize(everything.min(), everything.max())
+    fig = plt.figure(figsize=(3.2 * len(values) + 0.6, 3.3), layout="constrained")
+    axes = fig.subplots(1, len(values), squeeze=False)[0]
+    for ax, (name, shown) in zip(axes, values.items(), strict=True):
+        drawn = ax.imshow(shown, norm=scale, cmap="viridis", interpolation="nearest")
         ax.set(xticks=[], yticks=[])
         ax.set_title(name, fontsize=10)
-    for ax, shown, centre in zip(axes[0], values.values(), centres, strict=False):
+    fig.colorbar(drawn, ax=axes, shrink=0.8, label=label)
+    for ax, shown, centre in zip(axes, values.values(), centres, strict=False):
         ax.plot(*(np.array(shown.shape[::-1]) - 1) / 2, "w+", ms=16, mew=2, label="middle")
         ax.plot(*centre[::-1], "o", color=ORANGE, ms=9, mec="white", label="centre of mass")
         ax.legend(fontsize=9, loc="lower right", facecolor="0.6")

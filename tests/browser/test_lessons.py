@@ -5,7 +5,10 @@ import pytest
 from tests.browser.lab import Lab, errors, fingerprint, wait_for_change
 
 
-@pytest.mark.parametrize("lesson", ["00_start_here.ipynb", "03_visual_words.ipynb"])
+WIDGETS = ["00_start_here.ipynb", "03_visual_words.ipynb", "06_how_far_does_a_unit_see.ipynb"]
+
+
+@pytest.mark.parametrize("lesson", WIDGETS)
 def test_lesson_runs_and_its_widget_answers_the_keyboard(lab: Lab, lesson: str):
     lab.open(lesson)
     assert errors(lab.run_all()) == []

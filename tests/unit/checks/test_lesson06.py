@@ -1,0 +1,90 @@
+"""Each check of lesson 06 takes the notebook's solution, and tells what is wrong with others."""
+
+import numpy as np
+import pytest
+from torch import nn
+
+from minibag.checks import lesson06
+from tests.unit.checks.solutions import solution, stub
+
+EXERCISES = ("field", "first_pixel", "design")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_of_the_notebook_passes(name):
+    for _ in range(5):  # checks draw fresh inputs
+        getattr(lesson06, name)(solution(6, name)).require()
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_stub_is_told_that_it_is_their_turn(name):
+    verdict = getattr(lesson06, name)(stub(6, name))
+    assert not verdict.passed
+    assert "your turn" in verdict.message
+    assert len(verdict.hints) == 3
+
+
+def chain(update):
+    def field(layers):
+        size, stride = 1, 1
+        for layer in layers:
+            size, stride = update(size, stride, *layer)
+        return size, stride
+
+    return field
+
+
+def start(step, shift=1):
+    def first_pixel(layers, i):
+        offset, stride = 0, 1
+        for _, s, p in layers:
+            offset += step(p, stride, s)
+            stride *= s
+        return offset + shift * i * stride
+
+    return first_pixel
+
+
+def net(*strides, **options):
+    convs = [nn.Conv2d(3, 3, 3, stride, **options) for stride in strides]
+    return lambda: nn.Sequential(*convs)
+
+
+WRONG = {
+    "field": [
+        (chain(lambda z, t, k, s, d: (z + (k - 1) * d * t * s, t * s)), "own stride"),
+        (chain(lambda z, t, k, s, d: (z + k * d * t, t * s)), "k - 1"),
+        (chain(lambda z, t, k, s, d: (z + (k - 1) * d * t, s + t)), "strides multiply"),
+        (chain(lambda z, t, k, s, d: (z + (k - 1) * d * t, s)), "strides multiply"),
+        (chain(lambda z, t, k, s, d: (z + (k - 1) * t, t * s)), "dilation"),
+        (chain(lambda z, t, k, s, d: (z + (k - 1) * d, t * s)), "by hand"),
+        (lambda layers: (1, 1, 0), "two numbers"),
+    ],
+    "first_pixel": [
+        (start(lambda p, t, s: 0), "where is the padding"),
+        (start(lambda p, t, s: p * t), "to the left"),
+        (start(lambda p, t, s: -p), "1 pixel"),
+        (start(lambda p, t, s: -p * t, shift=0), "unit 0"),
+        (start(lambda p, t, s: -p * t * s), "before its layer"),
+        (lambda layers, i: 1000, "multiply"),
+    ],
+    "design": [
+        (net(1, 2, 2, 1, 1, 1, 1), "at most 6"),
+        (net(1, 2, 2, 1, 1, padding=1), "no padding"),
+        (net(1, 2, 2, dilation=2), "without dilation"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 3, 25, 4)), "3x3 at most"),
+        (net(1, 2, 1, 1, 1), "your stride is 2"),
+        (net(1, 2, 2, 1), "your q is 17"),
+        (lambda: np.ones(3), "not ndarray"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "keyword"), [(n, w, k) for n, cases in WRONG.items() for w, k in cases]
+)
+def test_a_wrong_answer_is_told_what_is_wrong(name, wrong, keyword):
+    for _ in range(3):
+        verdict = getattr(lesson06, name)(wrong)
+        assert not verdict.passed
+        assert keyword in verdict.message
