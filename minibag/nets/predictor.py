@@ -111,7 +111,7 @@ class NetPredictor:
         Raises ValueError if the path does not end in .safetensors, the card has no image_size, or
         the network is not what its architecture describes, or holds a number that is not finite.
         """
-        path = card_path(path).with_suffix(".safetensors")
+        beside = card_path(path)
         arrays = {key: value.contiguous() for key, value in self.net.state_dict().items()}
         filled(self.architecture, arrays)
         if half:
@@ -128,7 +128,7 @@ class NetPredictor:
             "sha256": hashlib.sha256(weights).hexdigest(),
         }
         text = json.dumps({**proved, **self.card, **proved}, indent=1) + "\n"
-        with whole_file(card_path(path)) as card_part, whole_file(path) as part:
+        with whole_file(beside) as card_part, whole_file(path) as part:
             part.write_bytes(weights)
             card_part.write_text(text)
 
