@@ -4,7 +4,6 @@ import pytest
 
 from tests.browser.lab import Lab, errors, fingerprint, wait_for_change
 
-
 WIDGETS = ["00_start_here.ipynb", "03_visual_words.ipynb", "06_how_far_does_a_unit_see.ipynb"]
 
 
