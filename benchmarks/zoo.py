@@ -45,9 +45,11 @@ NETS: dict[str, dict[str, Any]] = {
     "vgg": {"name": "vgg", "width": 16},
     "densenet": {"name": "densenet"},
 }
+# Photographs need more than critters: wider BagNets, with patches every 4 pixels.
+WIDER = {"width": 24, "layers": [1, 1, 2, 2], "stride": 4}
 # bf16 on a CPU: 1.6 times the images per second of fp32, and the weights stay in fp32.
 CRITTERS = Recipe(epochs=6, lr=4e-3, shift=4, precision="bf16", seed=SEED)
-IMAGENETTE = Recipe(epochs=20, lr=4e-3, min_scale=0.35, shift=0, precision="bf16", seed=SEED)
+IMAGENETTE = Recipe(epochs=30, lr=4e-3, min_scale=0.4, shift=0, precision="bf16", seed=SEED)
 IMAGENETTE = replace(IMAGENETTE, image_size=48, weight_decay=0.05)
 
 
@@ -64,7 +66,7 @@ def train(name: str) -> None:
     learn, test, split = images(data)
     architecture = {**NETS[net_name], "num_classes": len(learn.classes)}
     if architecture["name"] == "bagnet":
-        architecture["centred"] = True
+        architecture |= {"centred": True, **(WIDER if data == "imagenette" else {})}
     torch.manual_seed(SEED)
     net = build(architecture)
     recipe = CRITTERS if data == "critters" else IMAGENETTE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,8 +15,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from minibag.nets.bagnet import BagNet
 from minibag.nets.compare import small_densenet, small_resnet, small_vgg
 
+
+def strided_bagnet(
+    patch_size: int,
+    num_classes: int = 1000,
+    width: int = 64,
+    layers: Sequence[int] = (3, 4, 6, 3),
+    centred: bool = False,
+    stride: int = 8,
+) -> BagNet:
+    """Return a BagNet whose patches lie ``stride`` pixels apart: 1, 2, 4, or 8 as published."""
+    return BagNet(patch_size, num_classes, width, layers, centred).with_stride(stride)
+
+
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "bagnet": BagNet,
+    "bagnet": strided_bagnet,
     "resnet": small_resnet,
     "vgg": small_vgg,
     "densenet": small_densenet,
@@ -41,8 +54,8 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
     if name not in ARCHITECTURES:
         names = ", ".join(ARCHITECTURES)
         raise ValueError(f"the name of an architecture is one of {names}, got {name!r}")
-    known = [o for o in inspect.signature(ARCHITECTURES[name]).parameters if o != "weights"]
-    if strange := options.keys() - known:
+    known = inspect.signature(ARCHITECTURES[name]).parameters
+    if strange := options.keys() - known.keys():
         raise ValueError(f"a {name} has the options {', '.join(known)}, not {sorted(strange)}")
     try:
         return ARCHITECTURES[name](**options)

@@ -157,17 +157,21 @@ class BagNet(nn.Module):
         """Return this network on a denser grid of patches; the weights are shared, not copied.
 
         A stride that goes is made up for by spreading every later kernel (its dilation), so a
-        cell still computes the same function of its patch. ``stride`` is 1, 2, 4 or 8 pixels,
-        else ValueError.
+        cell still computes the same function of its patch. ``stride`` is 1, 2, 4 or 8 pixels and
+        at most the present one, else ValueError.
         """
-        if stride not in (1, 2, 4, 8):
-            raise ValueError(f"a BagNet can have a stride of 1, 2, 4 or 8 pixels, not {stride}")
+        if stride not in (1, 2, 4, 8) or stride > self.stride:
+            raise ValueError(
+                f"this BagNet can have a stride of 1, 2, 4 or 8 pixels up to its own "
+                f"{self.stride}, not {stride}"
+            )
         shared = {id(tensor): tensor for tensor in chain(self.parameters(), self.buffers())}
         net = copy.deepcopy(self, shared)
         kept, spread, net.stride = 1, 1, stride
         for block in (block for block in net.modules() if isinstance(block, Bottleneck)):
             step, kernel = block.conv2.stride[0], block.conv2.kernel_size[0]
-            block.conv2.dilation = (spread, spread) if kernel > 1 else (1, 1)
+            dilation = block.conv2.dilation[0] * spread if kernel > 1 else 1
+            block.conv2.dilation = (dilation, dilation)
             if step > 1 and kept == stride:
                 convs = [block.conv2, *(block.downsample or [])]
                 for conv in (conv for conv in convs if isinstance(conv, nn.Conv2d)):

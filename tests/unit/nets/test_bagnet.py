@@ -184,3 +184,19 @@ def test_a_denser_grid_shares_the_weights_and_leaves_the_network_as_it_was():
         seen = dense.evidence(x)[..., :: 8 // stride, :: 8 // stride]
         torch.testing.assert_close(seen, before, rtol=0, atol=1e-12)
     assert torch.equal(net.evidence(x), before)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("q", [9, 17, 33])
+def test_a_denser_grid_in_two_steps_is_the_grid_in_one(q, centred):
+    net = small_bagnet(q, centred)
+    x = noise(1, 3, 47, 52)
+    torch.testing.assert_close(
+        net.with_stride(4).with_stride(1).evidence(x), net.with_stride(1).evidence(x)
+    )
+    assert net.with_stride(4).with_stride(2).grid((47, 52)).stride == 2
+
+
+def test_a_grid_cannot_become_coarser():
+    with pytest.raises(ValueError, match="up to its own 2, not 4"):
+        small_bagnet(9).with_stride(2).with_stride(4)
