@@ -14,9 +14,9 @@ from minibag.nets.receptive import ReceptiveField, receptive_field
 Layers = Sequence[tuple[int, int, int]]
 
 
-def _truth(layers: list[tuple[int, ...]]) -> ReceptiveField:
+def _truth(layers: list[tuple[int, int, int, int]]) -> ReceptiveField:
     """Return the field that the library finds for (kernel, stride, padding, dilation)."""
-    return receptive_field(nn.Sequential(*(nn.Conv2d(3, 3, *layer) for layer in layers)))
+    return receptive_field(nn.Sequential(*(nn.Conv2d(3, 3, k, s, p, d) for k, s, p, d in layers)))
 
 
 def _wrongly(layers: Layers, update: Callable[..., tuple[int, int]]) -> tuple[int, int]:

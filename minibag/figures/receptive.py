@@ -86,8 +86,8 @@ def _draw_cone(ax: Axes, levels: Levels, layers: Sequence[Layer], unit: int) -> 
         inside = {i for i in needed if 0 <= i < n}
         groups = (range(n), GREY, GREY), (inside, ORANGE, ORANGE), (needed - inside, "w", ORANGE)
         for cells, face, edge in groups:
-            where = _middles(field, list(cells), level).T
-            ax.scatter(*where, 14, c=face, edgecolors=edge, marker="s", zorder=2)
+            x, y = _middles(field, list(cells), level).T
+            ax.scatter(x, y, 14, c=face, edgecolors=edge, marker="s", zorder=2)
         if level:
             kernel, stride, padding, dilation = layers[level - 1]
             taps = [(i, i * stride - padding + j * dilation) for i in inside for j in range(kernel)]
