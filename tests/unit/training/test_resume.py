@@ -31,7 +31,7 @@ def test_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
     plain, net = small_net(), small_net(seed=7)
     history = train(None, plain)
     command = [sys.executable, "-m", "tests.unit.training.killed", str(tmp_path), str(KILLS)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
     resumed = train(tmp_path, net)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     starts = [row["started_at_step"] for row in rows if "started_at_step" in row]
