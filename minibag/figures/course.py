@@ -30,7 +30,6 @@ RUNGS = {  # rung: how its name begins in the recorded results
     "best of the word models": "best",
     "learned words": "learned words",
     "BagNet-9, 64 px": "class-size BagNet-9",
-    "BagNet-17, 64 px": "class-size BagNet-17",
     "ResNet, 64 px": "class-size ResNet",
     "BagNet-9": "BagNet-9",
     "BagNet-17": "BagNet-17",
