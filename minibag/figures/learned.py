@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from skimage.util import montage
 
+from minibag.bag import PatchGrid
+from minibag.figures.words import wall_of_words
 from minibag.stats import wilson_interval
 
 Floats = NDArray[np.floating]
@@ -45,18 +47,28 @@ def filter_walls(walls: Mapping[str, Floats], title: str, columns: int = 10) -> 
     return figure
 
 
-def before_after(before: Words, after: Words, names: Sequence[str], title: str) -> Figure:
-    """Draw one row for each word: its filter and favourite patches, before and after training."""
-    rows, n = after.patches.shape[:2]
+def favourites(images: NDArray[np.uint8], grid: PatchGrid, codes: Floats, filters: Floats) -> Words:
+    """Return filters (K, 3, p, p) as pictures, and the patches with the largest codes (N, h, w, K).
+
+    A patch stands in the row of the word that answers to it most, and an image once in a row.
+    """
+    wall = wall_of_words(images, grid, codes.argmax(axis=3), -codes.max(axis=3), n=7)
+    return Words(as_pictures(filters), wall.nearest)
+
+
+def before_after(before: Words, after: Words, rows: Sequence[int], title: str) -> Figure:
+    """Draw a row for each chosen word: its filter and favourite patches, before and after."""
+    n, p = after.patches.shape[1:3]
     figure, axes = plt.subplots(
-        1, 4, figsize=(9.5, 0.44 * rows + 1), width_ratios=(1, n, 1, n), layout="constrained"
+        1, 4, figsize=(9.5, 0.44 * len(rows) + 1), width_ratios=(1, n, 1, n), layout="constrained"
     )
     for words, when, (left, right) in ((before, "k-means", axes[:2]), (after, "trained", axes[2:])):
-        _sheet(left, words.pictures, (rows, 1))
-        _sheet(right, words.patches.reshape(-1, *words.patches.shape[2:]) / 255, (rows, n))
+        _sheet(left, words.pictures[rows], (len(rows), 1))
+        _sheet(right, words.patches[rows].reshape(-1, p, p, 3) / 255, (len(rows), n))
         left.set_title("filter", fontsize=10)
         right.set_title(f"{when}: patches it likes best", fontsize=10)
-    axes[0].set_yticks((np.arange(rows) + 0.5) * (after.pictures.shape[1] + 1), names, fontsize=10)
+    middles = (np.arange(len(rows)) + 0.5) * (p + 1)
+    axes[0].set_yticks(middles, [f"word {row}" for row in rows], fontsize=10)
     figure.suptitle(title)
     return figure
 
@@ -70,23 +82,33 @@ def _sheet(ax: Axes, pictures: Floats, shape: tuple[int, int]) -> None:
     ax.spines[:].set_visible(False)
 
 
-def learning_curve(
-    losses: Sequence[float], right: Sequence[int], n_test: int, level: float, title: str
-) -> Figure:
-    """Draw loss and test accuracy (95 % band) per epoch; ``level`` is the accuracy to beat."""
+def learning_curve(losses: Sequence[float], right: Sequence[int], n: int, title: str) -> Figure:
+    """Draw loss, and test accuracy on n images (95 % band), per epoch from before the first."""
     figure, (left, ax) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    left.plot(range(1, len(losses) + 1), losses, color=ORANGE, lw=2)
-    left.set(
-        xlabel="epoch", ylabel="cross-entropy", ylim=(0, None), title="loss on training images"
-    )
-    epochs = range(len(right))
-    low, high = 100 * np.array([wilson_interval(count, n_test) for count in right]).T
-    ax.fill_between(epochs, low, high, color=BLUE, alpha=0.2, label="95 % interval")
-    ax.plot(epochs, 100 * np.array(right) / n_test, color=BLUE, lw=2, label="learned words")
-    ax.axhline(100 * level, color="black", ls="--", lw=1, label="k-means words")
-    ax.set(
-        xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 101), title="accuracy on new images"
-    )
+    left.plot(range(1, len(right)), losses, color=ORANGE, lw=2)
+    left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None), title="training images")
+    low, high = 100 * np.array([wilson_interval(count, n) for count in right]).T
+    ax.fill_between(range(len(right)), low, high, color=BLUE, alpha=0.2, label="95 % interval")
+    ax.plot(100 * np.array(right) / n, color=BLUE, lw=2, label="learned words")
+    ax.axhline(100 * right[0] / n, color="black", ls="--", lw=1, label="k-means words")
+    ax.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 101), title="new images")
+    for one in (left, ax):
+        one.set_xticks(range(0, len(right), 5))
     ax.legend(loc="lower right", fontsize=10)
     figure.suptitle(title)
+    return figure
+
+
+def few_words(sizes: Sequence[int], curves: Mapping[str, Floats], chance: float) -> Figure:
+    """Draw accuracies (sizes, seeds) against the number of words; NaN where none was measured."""
+    figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    for (name, scores), colour, mark in zip(curves.items(), (BLUE, ORANGE), "os", strict=True):
+        ax.plot(sizes, 100 * scores.mean(axis=1), color=colour, label=name)
+        ax.plot(sizes, 100 * scores, mark, color=colour, alpha=0.5)
+    ax.axhline(100 * chance, color="black", ls=":", label="chance")
+    ax.set(xscale="log", xlabel="number of words", ylabel="test accuracy (%)", ylim=(0, 102))
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.minorticks_off()
+    ax.set_title("A few learned words do for many (marks: single runs)")
+    ax.legend(loc="lower right", fontsize=10)
     return figure
