@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 
 import nbformat
@@ -46,9 +47,10 @@ class Lab:
         self.page.get_by_role("menuitem", name="File", exact=True).click()
         self.page.get_by_text("Save Notebook", exact=True).click()
         for _ in range(100):
-            if path.stat().st_mtime_ns != before:
-                return nbformat.read(path, as_version=4)
             self.page.wait_for_timeout(100)
+            # The server writes in place: the file is empty, or half there, for a moment.
+            if path.stat().st_mtime_ns != before and is_json(text := path.read_text("utf-8")):
+                return nbformat.reads(text, as_version=4)
         raise AssertionError(f"{path.name} was not saved within ten seconds")
 
     def widget(self, name: str) -> Locator:
@@ -61,6 +63,15 @@ class Lab:
     def _wait_idle(self) -> None:
         idle = self.page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
         expect(idle).to_be_visible(timeout=60 * SECOND)
+
+
+def is_json(text: str) -> bool:
+    """Return whether the text is whole JSON."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    return True
 
 
 def picture(image: Locator) -> bytes:
