@@ -70,8 +70,8 @@ def cone(image: NDArray, layers: Sequence[Layer], names: Sequence[str], unit: in
     right.set(xlabel="dashed: its neighbour" if beside else "", xticks=[], yticks=[])
     right.set_facecolor("0.85")
     right.axis("image")
-    seen = f"The unit sees {field.size} x {field.size} pixels; its neighbour,"
-    fig.suptitle(f"{seen} the same {field.stride} further", fontsize=12)
+    seen, step = f"{field.size} x {field.size} pixels", f"{field.stride} px further"
+    fig.suptitle(f"The unit sees {seen}; its neighbour as many, {step}", fontsize=12)
     return fig
 
 
