@@ -32,12 +32,16 @@ def field(student: Callable[[Layers], tuple[int, int]]) -> str:
     """Check ``field(layers of (kernel, stride, dilation)) -> (size, stride)`` on random stacks."""
     rng = np.random.default_rng()
     for depth in (1, 2, 3, 4, 4):
-        layers = [(int(k), int(s), int(d)) for k, s, d in rng.integers(2, (5, 4, 4), (depth, 3))]
+        drawn = rng.integers((3, 2, 2), (6, 4, 4), (depth, 3))
+        layers = [(int(k), int(s), int(d)) for k, s, d in drawn]
         truth = _truth([(k, s, 0, d) for k, s, d in layers])
-        answer = tuple(student(layers))
+        answer = student(layers)
         told = f"for the layers {layers} you said {answer}: "
+        refuse((np.shape(answer) != (2,), f"{told}return two numbers, size and stride."))
+        answer = tuple(answer)
         refuse(
-            (len(answer) != 2, f"{told}return two numbers, size and stride."),
+            (answer == (truth.stride, truth.size), f"{told}size comes first."),
+            (answer == (truth.size - 1, truth.stride), f"{told}a pixel sees itself: start with 1."),
             (answer == _wrongly(layers, lambda z, t, k, s, d: (z + (k - 1) * d * t * s, t * s)),
              f"{told}a layer's own stride counts for the layers after it, not for itself."),
             (answer == _wrongly(layers, lambda z, t, k, s, d: (z + k * d * t, t * s)),
@@ -60,7 +64,8 @@ def first_pixel(student: Callable[[Layers, int], int]) -> str:
     """Check ``first_pixel(layers of (kernel, stride, padding), i) -> int`` on random stacks."""
     rng = np.random.default_rng()
     for depth, i in ((1, 0), (3, 0), (3, 5), (4, 2), (4, 7)):
-        layers = [(3, int(s), int(p)) for s, p in rng.integers((2, 1), (4, 3), (depth, 2))]
+        drawn = rng.integers((10, 2, 1), (14, 4, 3), (depth, 3))  # so wide that no slip is hidden
+        layers = [(int(k), int(s), int(p)) for k, s, p in drawn]
         truth = _truth([(k, s, p, 1) for k, s, p in layers])
         answer, start = student(layers, i), truth.offset + i * truth.stride
         if answer == start:
@@ -72,7 +77,11 @@ def first_pixel(student: Callable[[Layers, int], int]) -> str:
             (answer == i * truth.stride - sum(p for *_, p in layers),
              f"{told}a padded cell of a deep map is as wide as the stride below it, not 1 pixel."),
             (answer == truth.offset, f"{told}that is unit 0; unit i starts i strides later."),
-            (True, f"{told}multiply a padding by the strides before its layer only."),
+            (answer == start + (truth.size - 1) / 2, f"{told}that is the middle of the field."),
+            (answer == truth.offset + i * layers[-1][1],
+             f"{told}to the next unit it is the product of all strides, not the last one."),
+            (True, f"{told}multiply a padding by the strides before its layer only; the kernel "
+             "plays no part."),
         )  # fmt: skip
     return "you know where a unit looks, padded or not."
 
@@ -87,17 +96,21 @@ def design(student: Callable[[], nn.Module]) -> str:
     net = student()
     refuse((not isinstance(net, nn.Module), f"return a network, not {type(net).__name__}."))
     convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    channels = [3, *(m.out_channels for m in convs)]
+    windows = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d)]
     refuse(
         (len(convs) > 6, f"it has {len(convs)} convolutions; at most 6 are allowed."),
-        (
-            any(max(m.kernel_size) > 3 or max(m.dilation) > 1 for m in convs),
-            "kernels of 3x3 at most, without dilation.",
-        ),
-        (any(m.padding != (0, 0) for m in convs), "no padding: every unit should see pixels only."),
-    )
+        (any(np.max(m.kernel_size) > 3 or np.max(m.dilation) > 1 for m in windows),
+         "kernels of 3x3 at most, without dilation."),
+        (any(m.padding not in (0, (0, 0)) for m in windows),
+         "no padding: every unit should see pixels only."),
+        (any(m.in_channels != c for m, c in zip(convs, channels, strict=False)),
+         "the first layer takes 3 channels, each other one as many as the layer before it gives."),
+    )  # fmt: skip
     seen = receptive_field(net)
     refuse(
         (seen.stride != 4, f"your stride is {seen.stride}; two layers of stride 2 make 4."),
-        (seen.size != 25, f"the stride is right, but your q is {seen.size}, not 25."),
-    )
+        (seen.size != 25, f"the stride is right, but your q is {seen.size}, not 25: what the "
+         "layers add must sum up to 24."),
+    )  # fmt: skip
     return f"q = {seen.size}, stride {seen.stride}, with {len(convs)} layers."
