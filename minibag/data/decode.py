@@ -43,6 +43,15 @@ def read_image(path: str | Path, size: int) -> Bytes:
         If the file is corrupt, truncated, no image, of an unknown pixel format, or declares more
         than ``MAX_PIXELS`` pixels (a decompression bomb; it is refused before decoding).
     """
+    image = ImageOps.fit(decode(path, size), (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def decode(path: str | Path, size: int = 0) -> Image.Image:
+    """Return the image in a file, upright and in RGB; UnreadableImageError as `read_image`.
+
+    A JPEG may be scaled down while it is decoded, to no less than ``size``, unless that is 0.
+    """
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -50,11 +59,9 @@ def read_image(path: str | Path, size: int) -> Bytes:
                     f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: refused "
                     "as a decompression bomb"
                 )
-            image.draft(None, (size, size))
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(
-                ImageOps.fit(_to_rgb(upright), (size, size), Image.Resampling.BICUBIC)
-            )
+            if size:
+                image.draft(None, (size, size))
+            return _to_rgb(ImageOps.exif_transpose(image))
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files

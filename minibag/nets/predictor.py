@@ -48,10 +48,14 @@ def normalise(images: Images | Tensor, device: torch.device | str | None = None)
         raise TypeError(f"expected images as uint8, 0 to 255, got {x.dtype}: convert them first")
     if x.ndim != 4 or x.shape[3] != 3:
         raise ValueError(f"expected images (N, H, W, 3), got {tuple(x.shape)}")
-    x = x.to(device)
-    mean, std = (torch.tensor(v, device=x.device) for v in (MEAN, STD))
-    x = ((x.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    x = standardise(x.to(device).permute(0, 3, 1, 2).float() / 255)
     return x.contiguous()  # channels last in memory, oneDNN crashes in some backward passes (#6035)
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Return images (N, 3, H, W) in 0..1, minus the mean, over the deviation of each channel."""
+    mean, std = (x.new_tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+    return (x - mean) / std
 
 
 class NetPredictor:

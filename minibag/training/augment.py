@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minibag.nets.predictor import MEAN, STD
 from minibag.training.recipe import Recipe
 
 GRAY = (0.299, 0.587, 0.114)
@@ -23,13 +22,6 @@ def seed_of(*path: int) -> int:
 def generator(*path: int) -> torch.Generator:
     """Return a generator on the CPU that is seeded with `seed_of`."""
     return torch.Generator().manual_seed(seed_of(*path))
-
-
-def standardise(x: Tensor) -> Tensor:
-    """Turn images (N, 3, H, W), uint8 or 0..1, into what `minibag.nets.normalise` makes."""
-    x = x.float() / 255 if x.dtype == torch.uint8 else x
-    mean, std = (x.new_tensor(v).view(3, 1, 1) for v in (MEAN, STD))
-    return (x - mean) / std
 
 
 def augment(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:

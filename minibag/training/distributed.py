@@ -42,7 +42,7 @@ class Team:
             dist.all_reduce(values)
         return values
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Return once all processes have come here."""
         if self.world > 1:
             dist.barrier()
@@ -63,7 +63,7 @@ class Team:
 
 
 @contextmanager
-def team(device: str | torch.device | None = None) -> Iterator[Team]:
+def join(device: str | torch.device | None = None) -> Iterator[Team]:
     """Join the processes that torchrun started, or be alone; None takes the accelerator if any."""
     world = int(os.environ.get("WORLD_SIZE", 1))
     found = torch.accelerator.current_accelerator(check_available=True)
@@ -105,8 +105,9 @@ class SyncNorm(nn.BatchNorm2d):
         """Normalise (N, C, h, w); all processes must bring the same N, h and w."""
         if not self.training:
             return super().forward(x)
-        mean = _Mean.apply(x.mean((0, 2, 3)))
-        centred = x - mean.view(-1, 1, 1)
+        wide = x.to(self.weight.dtype)  # statistics of bf16 would not be those of one process
+        mean = _Mean.apply(wide.mean((0, 2, 3)))
+        centred = wide - mean.view(-1, 1, 1)
         var = _Mean.apply(centred.square().mean((0, 2, 3)))
         count = x.numel() / len(mean) * dist.get_world_size()
         with torch.no_grad():
@@ -114,4 +115,4 @@ class SyncNorm(nn.BatchNorm2d):
             self.running_var.lerp_(var * count / (count - 1), self.momentum)
             self.num_batches_tracked += 1
         out = centred * torch.rsqrt(var + self.eps).view(-1, 1, 1)
-        return out * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        return (out * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)).to(x.dtype)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
-from torchvision.datasets import ImageFolder
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from minibag.data import ImageSet
+from minibag.data.decode import decode
+from minibag.data.folder import list_folder
 from minibag.machine import cpu_count
-from minibag.training.augment import DRAWS, augment, generator, seed_of, standardise
+from minibag.nets.predictor import standardise
+from minibag.training.augment import DRAWS, augment, generator, seed_of
 from minibag.training.distributed import Team
 from minibag.training.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor]  # normalised float32 (n, 3, H, W), int64 (n,), on the device
 ORDER, VIEWS = 1, 2  # purposes of random numbers
 TEST_BATCH = 256
-FOLDER_SIDE = 224  # pixels, unless the recipe says otherwise
 
 
 def plan(n: int, recipe: Recipe, epoch: int) -> list[Tensor]:
@@ -37,14 +40,14 @@ class Resident:
     """An ImageSet, kept as bytes on the device if it fits there, else on the host."""
 
     def __init__(self, data: ImageSet, recipe: Recipe, team: Team) -> None:
-        self.data, self.recipe, self.team = data, recipe, team
-        self.classes = data.classes
+        if not len(data):
+            raise ValueError("a set of 0 images is neither enough to train on nor to validate with")
+        self.data, self.recipe, self.team, self.classes = data, recipe, team, data.classes
         self.labels = torch.from_numpy(data.labels.copy()).to(team.device)
-        fits = team.device.type != "cuda" or (
-            data.images.nbytes < torch.cuda.mem_get_info(team.device)[0] / 2
-        )
-        home = team.device if fits else torch.device("cpu")
-        self.images = torch.from_numpy(np.require(data.images, requirements=["C", "W"])).to(home)
+        self.images = torch.from_numpy(np.require(data.images, requirements=["C", "W"]))
+        gpu = team.device.type == "cuda"
+        if not gpu or data.images.nbytes < torch.cuda.mem_get_info(team.device)[0] / 2:
+            self.images = self.images.to(team.device)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -69,7 +72,7 @@ class Resident:
         """Yield every image once, as it is."""
         for index in torch.arange(len(self))[self.team.share].split(TEST_BATCH):
             x, y = self._take(index)
-            yield standardise(x), y
+            yield standardise(x.float() / 255), y
 
     def _take(self, index: Tensor) -> Batch:
         """uint8 images (n, 3, H, W), channels last in memory, and their labels."""
@@ -77,37 +80,42 @@ class Resident:
         return x.permute(0, 3, 1, 2), self.labels[index.to(self.labels.device)]
 
 
-class _Views(ImageFolder):
-    """An ImageFolder asked for (..., index), a key that fixes the view and nothing else does."""
+@dataclass
+class _Views(Dataset):
+    """Views of files by (..., index), a key that fixes the view and nothing else does."""
 
-    def __getitem__(self, key: Any) -> Any:
+    files: Sequence[Path]
+    labels: Sequence[int]
+    view: Callable[[Image.Image], Tensor]
+
+    def __getitem__(self, key: Sequence[int]) -> tuple[Tensor, int]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(*key))
-            return super().__getitem__(key[-1])
+            return self.view(decode(self.files[key[-1]])), self.labels[key[-1]]
 
 
 class Streamed:
     """A folder of class folders, decoded in other processes while the network trains."""
 
-    def __init__(self, path: Path, recipe: Recipe, team: Team) -> None:
-        self.recipe, self.team = recipe, team
-        size, change = recipe.image_size or FOLDER_SIDE, recipe.jitter
-        random = [v2.RandomResizedCrop(size, (recipe.min_scale, 1))]
+    def __init__(self, path: str | Path, recipe: Recipe, team: Team) -> None:
+        self.recipe, self.team, self.root = recipe, team, Path(path)
+        self.files, labels, self.classes = list_folder(path)
+        self.labels = labels.tolist()
+        size, change = recipe.image_size or 224, recipe.jitter
+        random: list[Any] = [v2.RandomResizedCrop(size, (recipe.min_scale, 1))]
         random += [v2.RandomHorizontalFlip()] if recipe.flip else []
         random += [v2.ColorJitter(change, change, change)] if change else []
         still = [v2.Resize(round(size * 256 / 224)), v2.CenterCrop(size)]
-        self.random = _Views(path, v2.Compose([*random, v2.PILToTensor()]))
-        self.still = _Views(path, v2.Compose([*still, v2.PILToTensor()]))
-        self.classes = tuple(self.random.classes)
+        self.random = v2.Compose([*random, v2.PILToTensor()])
+        self.still = v2.Compose([*still, v2.PILToTensor()])
 
     def __len__(self) -> int:
-        return len(self.random)
+        return len(self.files)
 
     def fingerprint(self) -> str:
         """Return a hash of file names and labels; reading all images would take too long."""
-        root = Path(self.random.root)
-        names = [(Path(file).relative_to(root).as_posix(), y) for file, y in self.random.samples]
-        return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
+        names = [file.relative_to(self.root).as_posix() for file in self.files]
+        return hashlib.sha256(repr([names, self.labels]).encode()).hexdigest()[:16]
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """Yield the random views of an epoch in random order, from batch ``start`` on."""
@@ -120,19 +128,20 @@ class Streamed:
         return self._load(self.still, (), torch.arange(len(self)).split(size))
 
     def _load(
-        self, files: _Views, key: tuple[int, ...], batches: Sequence[Tensor]
+        self, view: Callable, key: tuple[int, ...], batches: Sequence[Tensor]
     ) -> Iterator[Batch]:
         device = self.team.device
         shares = (batch[self.team.share].tolist() for batch in batches)
-        keys = ([(*key, i) for i in share] for share in shares if share)
         loader: DataLoader = DataLoader(
-            files,
-            batch_sampler=keys,  # made as they are needed: there may be a million
+            _Views(self.files, self.labels, view),
+            # made as they are needed: there may be a million
+            batch_sampler=([(*key, i) for i in share] for share in shares if share),
             num_workers=min(max(1, cpu_count() // self.team.world), len(batches)),
             pin_memory=device.type == "cuda",
         )
         for x, y in loader:
-            yield standardise(x.to(device, non_blocking=True)), y.to(device, non_blocking=True)
+            x, y = (tensor.to(device, non_blocking=True) for tensor in (x, y))
+            yield standardise(x.float() / 255), y
 
 
 Images = Resident | Streamed
@@ -140,6 +149,4 @@ Images = Resident | Streamed
 
 def open_images(data: ImageSet | str | Path, recipe: Recipe, team: Team) -> Images:
     """Return an ImageSet on the device, or a stream over the folder of that name."""
-    if isinstance(data, ImageSet):
-        return Resident(data, recipe, team)
-    return Streamed(Path(data), recipe, team)
+    return (Resident if isinstance(data, ImageSet) else Streamed)(data, recipe, team)

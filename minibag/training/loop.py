@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from minibag.data import ImageSet
-from minibag.training.distributed import Team, team
+from minibag.training.distributed import Team, join
 from minibag.training.loaders import Images, open_images
 from minibag.training.recipe import Recipe
 from minibag.training.run import Run
 
-LOOK = 50  # steps between two looks at the loss, each of which waits for the GPU
+REPORT = 50  # steps between two reports of the loss, each of which waits for the GPU
 
 
 def fit(
@@ -59,33 +59,35 @@ def fit(
         If the loss or a weight is no longer finite; the last checkpoint is from before.
     """
     recipe = recipe or Recipe()
-    with team(device) as mates, torch.random.fork_rng(mates.gpus):
-        images = open_images(train, recipe, mates)
-        held_out = open_images(val, recipe, mates) if val is not None else None
-        run = Run(net, images, held_out, recipe, mates, Path(folder) if folder else None)
-        quiet = not progress or mates.rank > 0
-        with tqdm(total=recipe.epochs * run.steps, initial=run.step, disable=quiet) as bar:
+    with join(device) as team, torch.random.fork_rng(team.gpus):
+        images = open_images(train, recipe, team)
+        held_out = open_images(val, recipe, team) if val is not None else None
+        if held_out and (type(held_out), held_out.classes) != (type(images), images.classes):
+            raise ValueError(
+                "train and val must both be ImageSets or both be folders, of the same classes; "
+                f"got {images.classes} and {held_out.classes}"
+            )
+        run = Run(net, images, held_out, recipe, team, Path(folder) if folder else None)
+        quiet = not progress or team.rank > 0
+        with tqdm(total=recipe.epochs * run.steps, initial=run.step, disable=quiet) as run.bar:
             for epoch in range(run.step // run.steps, recipe.epochs):
                 for x, y in images.batches(epoch, start=run.step % run.steps):
-                    learn(run, x, y)
-                    due = save_every is not None and run.step % save_every == 0
-                    if due or run.step % LOOK == 0:
-                        run.look(bar)
-                    if due and run.step % run.steps:
+                    train_step(run, x, y)
+                    if run.due(save_every):
                         run.save()
-                run.look(bar)
-                run.end_epoch(evaluate(net, held_out, mates) if held_out else {})
-                run.save()
+                    elif run.due(REPORT):
+                        run.report()
+                run.report()
+                run.end_epoch(evaluate(net, held_out, team) if held_out else {})
         net.eval()
     return run.history
 
 
-def learn(run: Run, x: Tensor, y: Tensor) -> None:
+def train_step(run: Run, x: Tensor, y: Tensor) -> None:
     """Take one step with images (n, 3, H, W) and labels (n,), this process's share of a batch."""
     run.prepare_step()
-    x = x.contiguous(memory_format=run.layout)
     with torch.autocast(x.device.type, run.dtype, enabled=run.dtype != torch.float32):
-        logits = run.model(x)
+        logits = run.model(x.contiguous(memory_format=run.layout))
         if logits.shape != (len(y), run.n_classes):
             raise ValueError(
                 f"{len(y)} images of {run.n_classes} classes gave logits {tuple(logits.shape)}: "
@@ -100,13 +102,13 @@ def learn(run: Run, x: Tensor, y: Tensor) -> None:
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, images: Images, mates: Team) -> dict[str, float]:
+def evaluate(net: nn.Module, images: Images, team: Team) -> dict[str, float]:
     """Return loss and accuracy on all images, in float32 and evaluation mode."""
     net.eval()
-    total = torch.zeros(2, device=mates.device)
+    total = torch.zeros(2, device=team.device)
     for x, y in images.in_order():
         logits = net(x)
         loss = nn.functional.cross_entropy(logits, y, reduction="sum")
         total += torch.stack([loss, (logits.argmax(1) == y).sum()])
-    loss, correct = mates.sum(total).tolist()
+    loss, correct = team.sum(total).tolist()
     return {"val_loss": loss / len(images), "val_accuracy": correct / len(images)}

@@ -6,9 +6,12 @@ import sys
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
-from minibag.training import fit
+from minibag.training import fit, run
+from minibag.training.distributed import SyncNorm, Team
+from minibag.training.loaders import open_images
 from tests.house.environment import ROOT
 from tests.unit.training.ranks import RECIPE
 from tests.unit.training.small import quick, small_net, small_set, untimed
@@ -66,11 +69,22 @@ def test_norms_are_synchronised_and_not_only_gradients(alone):
     assert not torch.allclose(halves[0][1].running_mean, halves[1][1].running_mean, rtol=1e-2)
 
 
-def test_batch_that_cannot_be_shared_is_refused(monkeypatch):
-    from minibag.training import run
-    from minibag.training.distributed import Team
-    from minibag.training.loaders import open_images
+def test_synchronised_norm_of_one_process_is_torchs_in_every_precision():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        x = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+        for dtype in (torch.float64, torch.float32, torch.bfloat16):
+            norms = [nn.BatchNorm2d(3).to(torch.promote_types(dtype, torch.float32)) for _ in "ab"]
+            norms[1].__class__ = SyncNorm
+            theirs, ours = (norm(x.to(dtype)) for norm in norms)
+            assert ours.dtype == theirs.dtype == dtype
+            torch.testing.assert_close(ours, theirs)
+            torch.testing.assert_close(norms[1].state_dict(), norms[0].state_dict())
+    finally:
+        dist.destroy_process_group()
 
+
+def test_batch_that_cannot_be_shared_is_refused():
     three = Team(0, 3, torch.device("cpu"))
     images = open_images(small_set(), quick(), three)
     with pytest.raises(ValueError, match="8 images a batch cannot be shared evenly by 3"):

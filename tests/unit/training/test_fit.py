@@ -10,7 +10,7 @@ from torch import nn
 
 import minibag as mb
 from minibag.training import fit
-from minibag.training.run import make_optimizer
+from minibag.training.prepare import make_optimizer
 from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
 
 
@@ -173,8 +173,9 @@ def test_compiled_network_learns_the_same(tmp_path):
     ("change", "said"),
     [
         ({"net": small_net(classes=4)}, "built for 3 classes"),
-        ({"val": replace(small_set(), classes=("a", "b", "c"))}, "validate"),
+        ({"val": replace(small_set(), classes=("a", "b", "c"))}, "same classes"),
         ({"train": small_set()[:0]}, "0 images"),
+        ({"val": small_set()[:0]}, "0 images"),
         ({"recipe": quick(precision="fp16"), "device": "cpu"}, "fp16"),
     ],
 )

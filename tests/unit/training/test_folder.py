@@ -83,8 +83,28 @@ def test_missing_and_empty_folders_are_told(folder, tmp_path):
     with pytest.raises(FileNotFoundError):
         fit(small_net(), tmp_path / "nowhere", recipe=RECIPE)
     (tmp_path / "class").mkdir()
-    with pytest.raises(FileNotFoundError, match="class"):
+    with pytest.raises(ValueError, match=r"without an image in .*: class"):
         fit(small_net(), tmp_path, recipe=RECIPE)
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "class" / "1.png")
-    with pytest.raises(ValueError, match="validate"):
+    with pytest.raises(ValueError, match="same classes"):
         fit(small_net(), folder, tmp_path, RECIPE)
+    with pytest.raises(ValueError, match="both be folders"):  # of other sides, unless told
+        fit(small_net(), small_set(), folder, RECIPE)
+
+
+def test_files_are_read_as_they_are_for_image_sets_and_broken_ones_named(folder, tmp_path):
+    """Turned as their EXIF says, transparency on white: else a model is evaluated on others."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 4)).astype(np.uint8)
+    (tmp_path / "class").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: a quarter turn
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "class" / f"{i}.png", exif=exif)
+    recipe = replace(RECIPE, image_size=14)
+    x, _ = next(open_images(tmp_path, recipe, ALONE).in_order())
+    cut = mb.image_folder(tmp_path, 16).images[:, 1:-1, 1:-1]  # Resize(16), CenterCrop(14)
+    torch.testing.assert_close(x, mb.nets.normalise(cut))
+    whole = (folder / "blue" / "2.jpg").read_bytes()
+    (tmp_path / "class" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"cut\.jpg"):
+        list(open_images(tmp_path, recipe, ALONE).in_order())

@@ -55,7 +55,7 @@ def test_rates_never_leave_their_range(schedule, warmup):
 
 def test_recipe_goes_through_json():
     recipe = Recipe(epochs=7, norm_momentum=None, optimizer="sgd")
-    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,14 @@ def test_recipe_goes_through_json():
         ({"min_scale": 0}, "min_scale"),
         ({"label_smoothing": 1.5}, "label_smoothing"),
         ({"epochs": 2.5}, "epochs"),
-        ({"learning_rate": 0.1}, "learning_rate"),
+        ({"lr": "0.1"}, "lr"),
+        ({"lr": None}, "lr"),
+        ({"epochs": True}, "epochs"),
+        ({"flip": 2}, "flip"),
+        ({"image_size": 48.5}, "image_size"),
+        ({"image_size": 0}, "image_size"),
     ],
 )
 def test_nonsense_is_refused_by_name(values, said):
     with pytest.raises(ValueError, match=said):
-        Recipe.from_dict(values)
+        Recipe(**values)

@@ -1,6 +1,8 @@
-"""In which numbers a network computes, and how they lie in memory."""
+"""What a recipe means for one network on one device."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,3 +35,22 @@ def memory_layout(net: nn.Module, recipe: Recipe, device: torch.device) -> torch
     )
     last = recipe.channels_last and not unsafe
     return torch.channels_last if last else torch.contiguous_format
+
+
+def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser; vectors (biases, norms) are not decayed."""
+    trained = [p for p in net.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum)
+    return torch.optim.AdamW(groups, recipe.lr)
+
+
+def set_norm_momentum(net: nn.Module, momentum: float | None) -> None:
+    """Give all batch norms of a network this momentum; None leaves them as they are."""
+    for module in net.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and momentum is not None:
+            module.momentum = momentum
