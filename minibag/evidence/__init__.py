@@ -4,21 +4,15 @@ from importlib import import_module
 from typing import Any
 
 # Only what needs torch loads it, on first use: telling patches of a word model do not.
-_HOME = {
-    "heatmap": "dense",
-    "Patch": "patches",
-    "top_patches": "patches",
-    "pointing_score": "scores",
-    "energy_score": "scores",
-    "saliency": "attribution",
-    "input_x_gradient": "attribution",
-    "integrated_gradients": "attribution",
-    "grad_cam": "layerwise",
-    "occlusion": "attribution",
-    "deeplift": "layerwise",
-    "lrp": "layerwise",
-    "deletion_curve": "deletion",
+_NAMES = {
+    "attribution": ("saliency", "input_x_gradient", "integrated_gradients", "occlusion"),
+    "deletion": ("deletion_curve",),
+    "dense": ("heatmap",),
+    "layerwise": ("grad_cam", "lrp", "deeplift"),
+    "patches": ("Patch", "top_patches"),
+    "scores": ("pointing_score", "energy_score"),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_HOME)
 

@@ -86,9 +86,8 @@ def _filled(
 ) -> NDArray[np.uint8]:
     """Return images made of nothing but the filling."""
     if fill == "mean":
-        return np.broadcast_to(images.mean((1, 2), keepdims=True).round(), images.shape).astype(
-            "u1"
-        )
+        mean = images.mean((1, 2), keepdims=True).round().astype(np.uint8)
+        return np.broadcast_to(mean, images.shape)
     if fill == "zero":
         return np.zeros_like(images)
     if fill == "blur":

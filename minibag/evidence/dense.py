@@ -91,9 +91,8 @@ def _logits(net: Any, classes: list[int]) -> Callable[[Tensor], Tensor]:
     """Return the function from an image (1, 3, H, W) to the maps (1, T, h, w) of the classes."""
     weight, bias = net.fc.weight[classes][:, :, None, None], net.fc.bias[classes]
     *stages, last = net.stages()
-    stages.append(
-        lambda x: nn.functional.conv2d(last(x), weight, bias)
-    )  # a full last map is never stored
+    # Joined to the last stage, whose full map is never stored.
+    stages.append(lambda x: nn.functional.conv2d(last(x), weight, bias))
     convs = [net.conv2, *(stage[0].conv2 for stage in net.stages()[1:])]
     pixels = CPU_PIXELS if weight.device.type == "cpu" else GPU_PIXELS
 
@@ -111,15 +110,13 @@ def _in_bands(
 ) -> Tensor:
     """Return ``function(x)``, some rows at a time; an entry sees ``halo`` rows below its own."""
     height = (x.shape[-2] - halo - 1) // stride + 1
-    out = x.new_empty(0)
+    out: Any = None
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         band = function(x[..., top * stride : (bottom - 1) * stride + halo + 1, :])
-        if top == 0:
-            shape = (1, band.shape[1], height, band.shape[3])
-            out = torch.empty(
-                shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last
-            )
+        if out is None:
+            whole = (1, height, band.shape[3], band.shape[1])
+            out = x.new_empty(whole).permute(0, 3, 1, 2)  # channels last in memory
         out[..., top:bottom, :] = band
     return out
 

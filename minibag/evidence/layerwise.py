@@ -161,6 +161,5 @@ def deeplift(
     start = torch.zeros_like(x) + baseline
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting forward, backward hooks")
-        return (
-            DeepLift(copy.deepcopy(net)).attribute(x.clone().requires_grad_(), start, target).sum(1)
-        )
+        method = DeepLift(copy.deepcopy(net))
+        return method.attribute(x.clone().requires_grad_(), start, target).sum(1)

@@ -72,8 +72,8 @@ def top_patches(
     Raises
     ------
     ValueError
-        If k or per_image is below 1, there is no such class or kind, the images have another
-        number of classes than the model, none is of that kind, or evidence is not finite.
+        If k or per_image is below 1, there is no such class or kind, the images have other
+        classes than the model or in another order, none is of that kind, or evidence is not finite.
 
     References
     ----------
@@ -90,7 +90,7 @@ def top_patches(
     seen = 0
     total = len(images) if isinstance(images, ImageSet) else None
     with tqdm(total=total, unit="image", disable=not progress) as bar:
-        for batch in _batches(images, len(model.classes)):
+        for batch in _batches(images, model.classes):
             of_class = batch.labels == target
             wanted = {"any": of_class | True, "telling": of_class, "misleading": ~of_class}[kind]
             if wanted.any():
@@ -104,12 +104,14 @@ def top_patches(
     return best
 
 
-def _batches(images: ImageSet | Iterable[ImageSet], n_classes: int) -> Iterator[ImageSet]:
+def _batches(images: ImageSet | Iterable[ImageSet], classes: tuple[str, ...]) -> Iterator[ImageSet]:
     """Yield all images in order, at most BATCH at a time."""
     for part in [images] if isinstance(images, ImageSet) else images:
-        if len(part.classes) != n_classes:
-            given = len(part.classes)
-            raise ValueError(f"the model knows {n_classes} classes, the images have {given}")
+        if part.classes != classes:
+            raise ValueError(
+                f"the model knows the classes {classes}, the images have {part.classes}, so that a "
+                "label means two things: train and read on image sets with the same classes"
+            )
         for start in range(0, len(part), BATCH):
             yield part[start : start + BATCH]
 

@@ -143,9 +143,10 @@ def test_wrong_options_are_refused(options, match):
 
 def test_images_of_other_classes_and_broken_evidence_are_refused():
     images = random_set(3, 0)
-    other = mb.ImageSet(images.images, images.labels, (*CLASSES, "yak"))
-    with pytest.raises(ValueError, match="knows 3 classes, the images have 4"):
-        mb.top_patches(FakeBag(), other, 0)
+    for classes in ((*CLASSES, "yak"), CLASSES[::-1]):  # labels would mean other classes
+        other = mb.ImageSet(images.images, images.labels, classes)
+        with pytest.raises(ValueError, match=r"model knows the classes \('fox'"):
+            mb.top_patches(FakeBag(), other, 0)
     model = FakeBag()
     model.evidence = lambda images: np.full((len(images), 3, 3, 4), np.nan)
     with pytest.raises(ValueError, match="not finite"):
