@@ -61,9 +61,11 @@ def peak_memory(device: torch.device) -> Iterator[list[float]]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    yield found
-    done.set()
-    watcher.join()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
     found.append((peak - before) / 2**20)
 
 

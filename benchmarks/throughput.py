@@ -57,7 +57,7 @@ def plain_step(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], int]:
 def against_plain(seconds: float, device: torch.device) -> dict[str, dict[str, float]]:
     """Return images/s of class-size networks in the plain loop and in ours."""
     images = mb.critters("train", 20 * BATCH, SIDE)
-    x = normalise(images.images[:BATCH], device).contiguous()
+    x = normalise(images.images[:BATCH], device)
     y = torch.from_numpy(images.labels[:BATCH]).to(device)
     rows = {}
     for name in ("bagnet9", "bagnet17", "resnet"):
