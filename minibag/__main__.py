@@ -103,12 +103,7 @@ def _train_options(train: _Parser) -> None:
     add("--n-train", dest="n", type=_between(1, 10**6), metavar="N", help="training images [all]")
     add = train.add_argument_group("bow, a bag of visual words").add_argument
     words = [
-        add(
-            "--words",
-            type=_between(1, 10**5),
-            metavar="K",
-            help="vocabulary [400; vlad, fisher: 64]",
-        ),
+        add("--words", type=_between(1, 10**5), metavar="K", help="[400; vlad, fisher: 64]"),
         add("--encoding", choices=["histogram", "pyramid", "vlad", "fisher"], default="histogram"),
         add("--classifier", choices=["linear_svm", "logistic"], default="linear_svm"),
         add("--step", type=_between(1, 512), default=4, help="pixels between patches [4]"),

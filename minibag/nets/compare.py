@@ -1,9 +1,10 @@
 """Three small networks to compare BagNets with: a ResNet, a VGG and a DenseNet.
 
 They have the blocks of the published networks (He et al. 2016; Simonyan & Zisserman 2015; Huang
-et al. 2017), made for images of 64 to 96 pixels: a 3x3 stem instead of 7x7 and pooling, about a
-million parameters, no dropout. All pad their convolutions, and a cell of their last maps sees 62
-pixels or more: what it says is no evidence of a patch, but of nearly the whole image.
+et al. 2017), made for images of 64 to 96 pixels: ResNet and DenseNet begin with a 3x3 convolution
+instead of 7x7 and pooling, none has dropout, and there are 0.3 to 1.2 million parameters. All pad
+their convolutions, and a cell of their last maps sees 62 pixels or more: what it says is no
+evidence of a patch, but of nearly the whole image.
 """
 
 from __future__ import annotations
