@@ -16,7 +16,12 @@ FORMAT = 2
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint; a run killed meanwhile leaves the one before."""
+    """Write a checkpoint; a run killed meanwhile leaves the one before.
+
+    It leaves its half-written file, too, as large as a checkpoint: the next one clears that away.
+    """
+    for part in path.parent.glob(f"{path.name}.*.part"):
+        part.unlink()
     with whole_file(path) as part:
         torch.save({"format": FORMAT, **state}, part)
 

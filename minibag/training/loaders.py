@@ -149,4 +149,6 @@ Images = Resident | Streamed
 
 def open_images(data: ImageSet | str | Path, recipe: Recipe, team: Team) -> Images:
     """Return an ImageSet on the device, or a stream over the folder of that name."""
-    return (Resident if isinstance(data, ImageSet) else Streamed)(data, recipe, team)
+    if isinstance(data, ImageSet):
+        return Resident(data, recipe, team)
+    return Streamed(data, recipe, team)

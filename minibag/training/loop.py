@@ -38,7 +38,7 @@ def fit(
     Parameters
     ----------
     net : module that maps normalised images (N, 3, H, W) to logits (N, C)
-    train, val : ImageSet, or the path of a folder of class folders, which is streamed
+    train, val : ImageSets, or paths of folders of class folders, which are streamed
     recipe : all numbers of the training; None takes ``Recipe()``
     folder : where ``checkpoint.pt`` and ``log.jsonl`` are kept, seen by all processes
     device : None takes a GPU if there is one
@@ -54,7 +54,10 @@ def fit(
     Raises
     ------
     ValueError
-        If data, network, recipe and folder do not fit together, or the checkpoint is damaged.
+        If data, network, recipe and folder do not fit together, the checkpoint is damaged, or a
+        file is no image.
+    FileNotFoundError
+        If there is no such folder of images.
     FloatingPointError
         If the loss or a weight is no longer finite; the last checkpoint is from before.
     """
@@ -69,15 +72,15 @@ def fit(
             )
         run = Run(net, images, held_out, recipe, team, Path(folder) if folder else None)
         quiet = not progress or team.rank > 0
-        with tqdm(total=recipe.epochs * run.steps, initial=run.step, disable=quiet) as run.bar:
+        with tqdm(total=recipe.epochs * run.steps, initial=run.step, disable=quiet) as bar:
             for epoch in range(run.step // run.steps, recipe.epochs):
                 for x, y in images.batches(epoch, start=run.step % run.steps):
                     train_step(run, x, y)
+                    if run.due(save_every) or run.due(REPORT):
+                        run.report(bar)
                     if run.due(save_every):
                         run.save()
-                    elif run.due(REPORT):
-                        run.report()
-                run.report()
+                run.report(bar)
                 run.end_epoch(evaluate(net, held_out, team) if held_out else {})
         net.eval()
     return run.history
@@ -88,17 +91,18 @@ def train_step(run: Run, x: Tensor, y: Tensor) -> None:
     run.prepare_step()
     with torch.autocast(x.device.type, run.dtype, enabled=run.dtype != torch.float32):
         logits = run.model(x.contiguous(memory_format=run.layout))
-        if logits.shape != (len(y), run.n_classes):
+        if logits.shape != (len(y), n := len(run.train.classes)):
             raise ValueError(
-                f"{len(y)} images of {run.n_classes} classes gave logits {tuple(logits.shape)}: "
-                f"the network must be built for {run.n_classes} classes"
+                f"{len(y)} images of {n} classes gave logits {tuple(logits.shape)}: the network "
+                f"must be built for {n} classes"
             )
         loss = nn.functional.cross_entropy(logits, y, label_smoothing=run.recipe.label_smoothing)
     run.scaler.scale(loss).backward()
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.optimizer.zero_grad()
-    run.count_step(loss, (logits.argmax(1) == y).float().mean())
+    run.pending.append(torch.stack([loss.detach(), (logits.argmax(1) == y).float().mean()]))
+    run.step += 1
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ DROPOUT = 3  # a purpose of random numbers, beside those of the loaders
 REMEMBERED = ("step", "loss", "accuracy", "seconds", "history")  # beside weights and optimiser
 
 
+@dataclass(eq=False)
 class Run:
     """One training run: network, optimiser, and how far it has come.
 
@@ -30,39 +32,34 @@ class Run:
     epoch's steps up to the last `report`, ``seconds`` the time they took.
     """
 
-    bar: tqdm
+    net: nn.Module
+    train: Images
+    val: Images | None
+    recipe: Recipe
+    team: Team
+    folder: Path | None
 
-    def __init__(
-        self,
-        net: nn.Module,
-        train: Images,
-        val: Images | None,
-        recipe: Recipe,
-        team: Team,
-        folder: Path | None,
-    ) -> None:
-        self.net, self.recipe, self.team, self.folder = net, recipe, team, folder
-        self.n_classes, self.batch = len(train.classes), min(recipe.batch_size, len(train))
-        if self.batch % team.world:
+    def __post_init__(self) -> None:
+        net, recipe, device = self.net, self.recipe, self.team.device
+        self.batch = min(recipe.batch_size, len(self.train))
+        if self.batch % self.team.world:
             raise ValueError(
-                f"{self.batch} images a batch cannot be shared evenly by {team.world} processes"
+                f"{self.batch} images a batch cannot be shared evenly by {self.team.world} "
+                "processes: take another batch_size, or another number of processes"
             )
-        self.steps = len(train) // self.batch
+        self.steps = len(self.train) // self.batch
         prepare.set_norm_momentum(net, recipe.norm_momentum)
-        self.layout = prepare.memory_layout(net, recipe, team.device)
-        self.dtype = prepare.autocast_dtype(recipe.precision, team.device)
-        net.to(team.device).to(memory_format=self.layout)
+        self.layout = prepare.memory_layout(net, recipe, device)
+        self.dtype = prepare.autocast_dtype(recipe.precision, device)
+        net.to(device).to(memory_format=self.layout)
         self.optimizer = prepare.make_optimizer(net, recipe)
-        self.scaler = torch.amp.GradScaler(team.device.type, enabled=self.dtype == torch.float16)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.step, self.loss, self.accuracy, self.seconds = 0, 0.0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []
-        self.pending: list[Tensor] = []
-        if folder:
-            self.identity = recipe.to_dict() | {"network": fingerprint(net)}
-            self.identity["training images"] = train.fingerprint()
-            self.identity["validation images"] = val.fingerprint() if val else ""
-            self._resume(folder / "checkpoint.pt")
-        self.model = team.wrap(net.train())
+        self.pending: list[Tensor] = []  # losses and accuracies that are still on the device
+        if self.folder:
+            self._resume(self.folder / "checkpoint.pt")
+        self.model = self.team.wrap(net.train())
         if recipe.compile:
             self.model = torch.compile(self.model)  # type: ignore[assignment]
         self.clock = time.perf_counter()
@@ -74,19 +71,12 @@ class Run:
             group["lr"] = self.lr
         torch.manual_seed(seed_of(self.recipe.seed, DROPOUT, self.step, self.team.rank))
 
-    def count_step(self, loss: Tensor, accuracy: Tensor) -> None:
-        """Count a step; its loss stays on the device until `report`."""
-        self.pending.append(torch.stack([loss.detach(), accuracy]))
-        self.step += 1
-
     def due(self, every: int | None) -> bool:
         """Whether so many steps are done once more, and the epoch, which does more, is not."""
         return every is not None and self.step % every == 0 and self.step % self.steps != 0
 
-    def report(self) -> None:
+    def report(self, bar: tqdm) -> None:
         """Fetch and log the losses since the last time; FloatingPointError if one is not finite."""
-        if not self.pending:
-            return
         rows = (self.team.sum(torch.stack(self.pending)) / self.team.world).tolist()
         self.pending.clear()
         for step, (loss, accuracy) in enumerate(rows, self.step - len(rows) + 1):
@@ -97,8 +87,8 @@ class Run:
         self.seconds, self.clock = self.seconds + now - self.clock, now
         if self.step % self.steps:  # else the row of the epoch tells more
             self._log({"step": self.step, "loss": rows[-1][0], "lr": self.lr})
-        self.bar.set_postfix(loss=f"{rows[-1][0]:.3f}", refresh=False)
-        self.bar.update(len(rows))
+        bar.set_postfix(loss=f"{rows[-1][0]:.3f}", refresh=False)
+        bar.update(len(rows))
 
     def end_epoch(self, validation: dict[str, float]) -> None:
         """Add a row to the history, after a `report`, and save."""
@@ -114,8 +104,7 @@ class Run:
         self.clock = time.perf_counter()
 
     def save(self) -> None:
-        """Write a checkpoint; FloatingPointError if a loss so far or a weight is not finite."""
-        self.report()
+        """Write a checkpoint, after a `report`; FloatingPointError if a weight is not finite."""
         state = self.net.state_dict()
         bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
         self._check(not bad, f"after step {self.step}, not finite: {', '.join(bad)}")
@@ -127,6 +116,9 @@ class Run:
 
     def _resume(self, file: Path) -> None:
         """Go to where the checkpoint stands, if there is one; else write the first."""
+        self.identity = self.recipe.to_dict() | {"network": fingerprint(self.net)}
+        for name, images in (("training", self.train), ("validation", self.val)):
+            self.identity[f"{name} images"] = images.fingerprint() if images else ""
         if known := file.exists():
             state = load_checkpoint(file, self.identity)
             for part in ("net", "optimizer", "scaler"):
