@@ -35,13 +35,17 @@ def whiten(student: Callable[[NDArray, float], tuple[NDArray, NDArray]]) -> str:
     mean, W = _pair(student(patches.copy(), 0.1), (8,), (8, 8))
     covariance = np.cov(patches.T)
     padded = covariance + 0.1 * np.eye(8)
+    root, (variances, V) = inv(sqrtm(padded)).real, np.linalg.eigh(covariance)
+    rows = V.T / np.sqrt(variances + 0.1) @ V  # its signs depend on those of V
+    close = np.allclose(W, root, atol=3e-3 * abs(root).max())  # variance by n or n - 1
     refuse(
         (not np.allclose(mean, patches.mean(0)), "the mean is wrong: take it over axis 0."),
         (np.allclose(W, inv(padded)), "you divide by the variance: take its square root."),
         (np.allclose(W, inv(sqrtm(covariance)).real), "eps is missing under the square root."),
         (np.allclose(W, np.diag(np.diag(W))), "still correlated: scale along the columns of V."),
         (not np.allclose(W, W.T), "scaled, but not turned back: V once more makes pixels again."),
-        (not np.allclose(W, inv(sqrtm(padded)).real), "the scale should be 1/sqrt(variance+eps)."),
+        (np.allclose(abs(W), abs(rows)), "eigenvectors are the columns of V, not its rows."),
+        (not close, "the scale should be 1/sqrt(variance+eps)."),
     )  # fmt: skip
     return "every direction now counts alike."
 
@@ -59,6 +63,8 @@ def triangle(student: Callable[[NDArray, NDArray], NDArray]) -> str:
     answer = np.asarray(student(descriptors.copy(), words.copy()), float)
     refuse((answer.shape != (60, 9), f"60 descriptors, 9 words: shape (60, 9), not {answer.shape}"))
     roots = cdist(descriptors, words)
+    shifted = roots**2 - (descriptors**2).sum(axis=1, keepdims=True)
+    one_mean = [np.maximum(d.mean() - d, 0) for d in (roots**2, shifted)]
     code, code_of_roots, upside_down, over_patches = (
         np.maximum(sign * (d.mean(axis, keepdims=True) - d), 0)
         for d, sign, axis in ((roots**2, 1, 1), (roots, 1, 1), (roots**2, -1, 1), (roots**2, 1, 0))
@@ -68,6 +74,7 @@ def triangle(student: Callable[[NDArray, NDArray], NDArray]) -> str:
         (np.allclose(answer, upside_down), "the sign is turned: near words shall answer."),
         (np.allclose(answer, code_of_roots), "these are distances: take their squares."),
         (np.allclose(answer, over_patches), "the mean must run over the words (axis 1)."),
+        (any(np.allclose(answer, d) for d in one_mean), "each patch has its own mean: use axis 1."),
         (not np.allclose(answer, code), "not max(0, mean - own): are |w|^2 and factor 2 there?"),
     )  # fmt: skip
     return "near words answer, the more the nearer; the others keep silent."

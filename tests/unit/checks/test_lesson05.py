@@ -36,6 +36,11 @@ def _standardised(patches, eps):
     return patches.mean(0), np.diag(1 / np.sqrt(patches.var(0) + eps))
 
 
+def _rows_for_columns(patches, eps):
+    variances, v = np.linalg.eigh(np.cov(patches.T))
+    return patches.mean(0), v.T / np.sqrt(variances + eps) @ v
+
+
 def _squares(x, w):
     return (w**2).sum(1) - 2 * x @ w.T
 
@@ -67,6 +72,7 @@ WRONG = {
         (lambda p, e: (p.mean(0) + 1, _whitened()(p, e)[1]), "mean is wrong"),
         (lambda p, e: (p.mean(0), 2 * _whitened()(p, e)[1]), "scale"),
         (_standardised, "correlated"),
+        (_rows_for_columns, "columns of V"),
         (lambda p, e: _whitened()(p, e)[1], "two arrays"),
     ],
     "triangle": [
@@ -74,6 +80,8 @@ WRONG = {
         (lambda x, w: _triangle(-_squares(x, w)), "sign"),
         (lambda x, w: _triangle(_distances(x, w)), "squares"),
         (lambda x, w: _triangle(_distances(x, w) ** 2, axis=0), "over the words"),
+        (lambda x, w: _triangle(_squares(x, w), axis=None), "own mean"),
+        (lambda x, w: _triangle(_distances(x, w) ** 2, axis=None), "own mean"),
         (lambda x, w: _triangle(-2 * x @ w.T), "factor 2"),
         (lambda x, w: _triangle(_squares(x, w)).mean(0), "shape"),
         (lambda x, w: _squares(x, w) == _squares(x, w).min(1, keepdims=True), "not max"),
@@ -98,3 +106,12 @@ def test_a_wrong_answer_is_told_what_is_wrong(name, wrong, keyword):
     verdict = getattr(lesson05, name)(wrong)
     assert not verdict.passed
     assert keyword in verdict.message
+
+
+def test_a_covariance_over_n_is_as_good_as_one_over_n_minus_1():
+    def whiten(patches, eps):
+        variances, v = np.linalg.eigh(np.cov(patches.T, bias=True))
+        return patches.mean(0), v / np.sqrt(variances + eps) @ v.T
+
+    for _ in range(5):
+        lesson05.whiten(whiten).require()
