@@ -74,7 +74,7 @@ def alone(student: Callable[[BagNet, Tensor, int, int], Tensor]) -> str:
     "multiply_adds = parameters * side_out**2",
 )
 def cost(student: Callable[[nn.Conv2d, int], tuple[int, int]]) -> str:
-    """Check ``cost(conv, side) -> (parameters, multiply_adds)`` on four convolutions."""
+    """Check ``cost(conv, side) -> (parameters, multiply_adds)`` on three convolutions."""
     for c_in, c_out, k, s, side in ((3, 8, 1, 1, 7), (4, 6, 3, 1, 9), (5, 4, 3, 2, 12)):
         conv = nn.Conv2d(c_in, c_out, k, s, bias=False)
         n, out = conv.weight.numel(), conv(torch.zeros(1, c_in, side, side)).shape[-1]
@@ -87,6 +87,10 @@ def cost(student: Callable[[nn.Conv2d, int], tuple[int, int]]) -> str:
             (answer[0] == n + c_out, f"{told}there is no bias."),
             (answer[0] * k == n != answer[0], f"{told}a kernel is square: {k} x {k} numbers."),
             (answer[0] != n, f"{told}the parameters are {n}, not {answer[0]}."),
+            (
+                answer[1] == n * ((side - k) / s + 1) ** 2,
+                f"{told}windows are whole: use //.",
+            ),
             (answer[1] == n * side**2, f"{told}count units of the output: {out} x {out}."),
             (answer[1] == n * out, f"{told}the output has rows and columns."),
             (answer[1] == 2 * n * out**2, f"{told}a multiply-add counts once."),

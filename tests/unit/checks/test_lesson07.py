@@ -92,6 +92,10 @@ def bill(conv, side):
     return conv.in_channels * conv.out_channels * k**2, (side - k) // s + 1
 
 
+def unfloored(conv, side):
+    return (side - conv.kernel_size[0]) / conv.stride[0] + 1
+
+
 def flat(conv, out):
     n = conv.in_channels * conv.out_channels * conv.kernel_size[0]
     return n, n * out**2
@@ -119,6 +123,7 @@ WRONG = [
     ("cost", lambda c, side: (c.in_channels * c.kernel_size[0] ** 2, 0), "parameters"),
     ("cost", lambda c, side: (bill(c, side)[0], bill(c, side)[0] * side**2), "output"),
     ("cost", lambda c, side: (bill(c, side)[0], bill(c, side)[0] * bill(c, side)[1]), "rows"),
+    ("cost", lambda c, side: (bill(c, side)[0], bill(c, side)[0] * unfloored(c, side) ** 2), "//"),
     (
         "cost",
         lambda c, side: (bill(c, side)[0], 2 * bill(c, side)[0] * bill(c, side)[1] ** 2),
