@@ -38,7 +38,7 @@ def field(student: Callable[[Layers], tuple[int, int]]) -> str:
         answer = student(layers)
         told = f"for the layers {layers} you said {answer}: "
         refuse((np.shape(answer) != (2,), f"{told}return two numbers, size and stride."))
-        answer = tuple(answer)
+        answer = (answer[0], answer[1])
         refuse(
             (answer == (truth.stride, truth.size), f"{told}size comes first."),
             (answer == (truth.size - 1, truth.stride), f"{told}a pixel sees itself: start with 1."),
