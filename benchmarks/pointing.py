@@ -1,11 +1,11 @@
 """Do maps point at the evidence? Exact maps and attribution methods against critters' masks.
 
-    python -m benchmarks.pointing [--images 200]
+    python -m benchmarks.pointing [--images 300]
 
 Every method explains the true class of the same test images, for two BagNets and a ResNet of the
 zoo. The pointing score is the share of maps whose maximum lies on a part (Wilson interval), the
 energy score the share of positive evidence on parts (bootstrap over images). Chance is the share
-of the image that parts cover. Needs about four minutes of one core.
+of the image that parts cover. Needs about six minutes of one core.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def score(maps: NDArray, masks: NDArray[np.bool_]) -> dict[str, Any]:
 def main() -> None:
     """Score every map of every network; print the table and write it."""
     parser = argparse.ArgumentParser(description="Pointing and energy scores on critters")
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--images", type=int, default=300)
     images = mb.critters("test", parser.parse_args().images)
     assert images.masks is not None
     x, rows, accuracy = normalise(images.images), {}, {}
