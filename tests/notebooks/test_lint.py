@@ -6,6 +6,7 @@ import statistics
 import nbformat
 import pytest
 
+from minibag.figures import course
 from tests.house.environment import ROOT
 from tests.notebooks.store import KERNEL
 
@@ -28,8 +29,10 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
-def test_lessons_are_numbered_without_gaps():
-    assert [path.name[:2] for path in LESSONS] == [f"{i:02d}" for i in range(len(LESSONS))]
+def test_lessons_have_the_numbers_and_titles_of_the_course_map():
+    titles = [title.lower() for row in course.LESSONS for title in row]
+    slugs = [re.sub(r"\W+", "_", title).strip("_") for title in titles]
+    assert {path.stem for path in LESSONS} <= {f"{i:02d}_{s}" for i, s in enumerate(slugs)}
 
 
 @lesson
