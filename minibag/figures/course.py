@@ -28,7 +28,7 @@ RUNGS = {  # rung: how its name begins in the recorded results
     "+ spatial pyramid": "pyramid 400, linear",
     "Fisher vectors": "Fisher 64, linear",
     "best of the word models": "best",
-    "learned words": "learned words",
+    "learned words, 64 px": "learned words",
     "BagNet-9, 64 px": "class-size BagNet-9",
     "ResNet, 64 px": "class-size ResNet",
     "BagNet-9": "BagNet-9",
