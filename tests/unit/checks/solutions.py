@@ -18,10 +18,9 @@ def solution(lesson: int, name: str) -> Callable[..., Any]:
 
     It runs in a namespace with the lesson's own import lines and the solution block alone.
     """
-    cells = _cells(lesson)
     blocks = [
         match
-        for cell in cells
+        for cell in cells(lesson)
         if cell.cell_type == "markdown"
         for match in _FENCE.findall(cell.source)
     ]
@@ -30,18 +29,19 @@ def solution(lesson: int, name: str) -> Callable[..., Any]:
 
 def stub(lesson: int, name: str) -> Callable[..., Any]:
     """Return function ``name`` as the student finds it, in the cell with NotImplementedError."""
-    cells = [c.source for c in _cells(lesson) if c.cell_type == "code"]
-    return _define(lesson, name, [source for source in cells if "NotImplementedError" in source])
+    sources = [c.source for c in cells(lesson) if c.cell_type == "code"]
+    return _define(lesson, name, [source for source in sources if "NotImplementedError" in source])
 
 
-def _cells(lesson: int) -> list[Any]:
+def cells(lesson: int) -> list[Any]:
+    """Return the cells of a lesson."""
     (path,) = NOTEBOOKS.glob(f"{lesson:02d}_*.ipynb")
     return list(nbformat.read(path, as_version=4).cells)
 
 
 def _define(lesson: int, name: str, blocks: list[str]) -> Callable[..., Any]:
     (block,) = [block for block in blocks if re.search(rf"^def {name}\(", block, re.MULTILINE)]
-    imports = next(c.source for c in _cells(lesson) if c.cell_type == "code")
+    imports = next(c.source for c in cells(lesson) if c.cell_type == "code")
     lines = [line for line in imports.splitlines() if re.match(r"(import|from) ", line)]
     namespace: dict[str, Any] = {}
     exec("\n".join([*lines, block]), namespace)

@@ -3,15 +3,6 @@
 import pytest
 
 from minibag.checks import lesson00
-from tests.unit.checks.solutions import solution, stub
-
-
-def test_the_solution_of_the_notebook_passes():
-    lesson00.chance(solution(0, "chance")).require()
-
-
-def test_the_stub_is_told_that_it_is_their_turn():
-    assert "your turn" in lesson00.chance(stub(0, "chance")).message
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,9 @@
-"""Each check of lesson 03 takes the notebook's solution, and tells what is wrong with others."""
+"""Each check of lesson 03 tells what is wrong with an answer."""
 
 import numpy as np
 import pytest
 
 from minibag.checks import lesson03
-from tests.unit.checks.solutions import solution, stub
-
-EXERCISES = ("assign", "histogram", "tfidf", "enough_words")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_solution_of_the_notebook_passes(name):
-    for _ in range(5):  # checks draw fresh inputs
-        getattr(lesson03, name)(solution(3, name)).require()
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_stub_is_told_that_it_is_their_turn(name):
-    verdict = getattr(lesson03, name)(stub(3, name))
-    assert not verdict.passed
-    assert "your turn" in verdict.message
-    assert len(verdict.hints) == 3
 
 
 def _broadcast(x, w):

@@ -1,26 +1,9 @@
-"""Each check of lesson 05 takes the notebook's solution, and tells what is wrong with others."""
+"""Each check of lesson 05 tells what is wrong with an answer."""
 
 import numpy as np
 import pytest
 
 from minibag.checks import lesson05
-from tests.unit.checks.solutions import solution, stub
-
-EXERCISES = ("whiten", "triangle", "fold")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_solution_of_the_notebook_passes(name):
-    for _ in range(5):  # checks draw fresh inputs
-        getattr(lesson05, name)(solution(5, name)).require()
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_stub_is_told_that_it_is_their_turn(name):
-    verdict = getattr(lesson05, name)(stub(5, name))
-    assert not verdict.passed
-    assert "your turn" in verdict.message
-    assert len(verdict.hints) == 3
 
 
 def _whitened(power=0.5, eps=True, back=True, mean=0):

@@ -12,9 +12,7 @@ from torch import nn
 import minibag as mb
 from minibag.checks import lesson07
 from minibag.nets import BagNet
-from tests.unit.checks.solutions import NOTEBOOKS, solution, stub
-
-EXERCISES = ("evidence_map", "alone", "cost")
+from tests.unit.checks.solutions import NOTEBOOKS
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +63,6 @@ def test_the_lessons_crops_differ(lesson):
     x = torch.randn(1, 3, 40, 40)
     assert not torch.allclose(nets[0](x), nets[1](x))
     assert [mb.receptive_field(net, "layer4").size for net in nets] == [9, 9]
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_solution_of_the_notebook_passes(name):
-    getattr(lesson07, name)(solution(7, name)).require()
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_stub_of_the_notebook_does_not_pass(name):
-    verdict = getattr(lesson07, name)(stub(7, name))
-    assert not verdict.passed
-    assert "your turn" in verdict.message
 
 
 def evidence(features, fc):
