@@ -11,50 +11,14 @@ once for each of them).
 from __future__ import annotations
 
 import argparse
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import psutil
 
 import minibag as mb
 from benchmarks import record
+from benchmarks.watch import watched
 from minibag.stats import wilson_interval
 
 JOBS = 2
-
-
-def usage() -> tuple[float, float]:
-    """Return resident memory in GiB and CPU seconds used, of this process and its children."""
-    me = psutil.Process()
-    memory = seconds = 0.0
-    for process in (me, *me.children(recursive=True)):
-        try:
-            memory += process.memory_info().rss / 2**30
-            seconds += sum(process.cpu_times()[:2])
-        except psutil.NoSuchProcess:  # it ended while we were counting
-            continue
-    return memory, seconds
-
-
-@contextmanager
-def watched() -> Iterator[list[tuple[float, float]]]:
-    """Yield a list that fills with samples of `usage`, the last one taken at the end."""
-    seen, done = [usage()], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.5):
-            seen.append(usage())
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        watcher.join()
-        seen.append(usage())
 
 
 def main() -> None:
