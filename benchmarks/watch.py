@@ -24,7 +24,7 @@ def usage() -> tuple[float, float]:
 
 @contextmanager
 def watched(every: float = 0.5) -> Iterator[list[tuple[float, float]]]:
-    """Yield a list that fills with samples of `usage`, one every so many seconds, and a last one."""
+    """Yield a list that fills with samples of `usage`, and gets a last one at the end."""
     seen, done = [usage()], threading.Event()
 
     def watch() -> None:
