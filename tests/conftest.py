@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,3 +18,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         find_imagenette()
     except FileNotFoundError as missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
+
+
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Leave the environment as it was for the lessons' kernels, which inherit it.
+
+    Dask's nannies set OMP_NUM_THREADS=1 and a malloc threshold in the process that starts them,
+    for good: all lessons of a whole run took up to twice as long.
+    """
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
