@@ -44,6 +44,7 @@ _HOME = {
     "list_models": "minibag.nets",
     "heatmap": "minibag.evidence",
     "top_patches": "minibag.evidence",
+    "scramble": "minibag.experiments",
     "show": "minibag.figures",
 }
 _ROOMS = (
@@ -52,6 +53,7 @@ _ROOMS = (
     "words",
     "nets",
     "evidence",
+    "experiments",
     "training",
     "checks",
     "figures",

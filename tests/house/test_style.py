@@ -30,6 +30,7 @@ ARROWS = {
     "words": {"bag", "machine", "data"},
     "nets": {"bag", "machine", "words"},
     "evidence": {"bag", "data"},
+    "experiments": {"bag", "data", "machine", "stats", "words", "nets", "evidence"},
     "training": {"data", "machine", "nets"},
 }
 
