@@ -1,11 +1,13 @@
-"""What every widget of the course shares: labelled controls above a picture and a line of text.
+"""What every widget of the course shares: labelled controls above a view and a line of text.
 
-A widget is a thin shell around a figure function. The picture is a core `ipywidgets.Image` (it
-redraws in JupyterLab, Notebook, VS Code and Voilà alike); the text below it says the same in words.
+A widget is a thin shell around a pure function of its controls. The view is one core
+`ipywidgets.HTML` that is replaced as a whole (JupyterLab, Notebook, VS Code and Voilà redraw it
+alike, and never show half a change); the text below it says the same in words.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 from collections.abc import Callable, Mapping
@@ -13,28 +15,67 @@ from typing import Any
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+# Large type for the back row; colours of the page's theme, dark ones too. "Working" only shows
+# after 0.4 s, so that it does not flicker while a fast model answers a slider.
+STYLE = """<style>
+.minibag-widget { --jp-widgets-font-size: 16px; --jp-widgets-inline-height: 32px; }
+.minibag-widget, .minibag-widget .widget-html-content { font-size: 16px; line-height: 1.4; }
+.minibag-widget { color: var(--jp-ui-font-color1, #111); padding: 4px; }
+.minibag-widget .widget-label, .minibag-widget .widget-readout { color: inherit; }
+.minibag-widget :focus-visible { outline: 3px solid #0b6e8a; outline-offset: 2px; }
+.minibag-widget img { max-width: 100%; height: auto; }
+.minibag-widget .pixels { image-rendering: pixelated; }
+.minibag-busy { visibility: hidden; animation: 0s linear 0.4s forwards minibag-late; }
+@keyframes minibag-late { to { visibility: visible; } }
+.minibag-error { color: #a33400; background: #fff; padding: 2px 6px; font-weight: bold; }
+</style>"""
+BUSY = '<div class="minibag-busy">Working …</div>'
+DPI = 110  # 10 pt type is 15 pixels high
 
 
-def png(figure: Figure, dpi: int = 90) -> bytes:
-    """Return a figure as PNG bytes and close it, so that redrawing does not pile up figures."""
+def png(picture: Figure | NDArray[np.uint8]) -> bytes:
+    """Return a figure, which is closed, or an image (H, W, 3) as PNG bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    plt.close(figure)
+    if isinstance(picture, Figure):
+        picture.savefig(buffer, format="png", dpi=DPI)
+        plt.close(picture)
+    else:
+        Image.fromarray(picture).save(buffer, "png")
     return buffer.getvalue()
 
 
+def img(picture: Figure | NDArray[np.uint8], alt: str, style: str = "") -> str:
+    """Return an HTML <img> that carries its pixels along; an array keeps its square pixels."""
+    data = base64.b64encode(png(picture)).decode()
+    kind = "" if isinstance(picture, Figure) else ' class="pixels"'
+    return (
+        f'<img{kind} alt="{html.escape(alt)}" style="{style}" decoding="sync" '
+        f'src="data:image/png;base64,{data}">'
+    )
+
+
 class Redrawn(widgets.VBox):
-    """Controls above a picture that is drawn again whenever one of them changes.
+    """Controls above a view that is drawn again whenever one of them changes.
+
+    While a drawing takes its time, the page keeps only the newest value of a control and sends it
+    when the drawing is done: dragging never piles up old frames.
 
     Parameters
     ----------
     draw : callable
-        Gets the control values by keyword, returns ``(figure, text)``: the picture and one or two
-        sentences that say what it shows, read aloud by screen readers after every change.
+        Gets the control values by keyword, returns ``(view, text)``: a figure or HTML, and one or
+        two sentences that say what it shows, read aloud by screen readers after every change.
     controls : dict of ipywidgets controls
         By the name under which ``draw`` expects the value. Each needs a ``description``, its
         visible label; core sliders, dropdowns and checkboxes are reached with Tab and arrow keys.
+    twin : callable
+        Gets the same values, returns ``(figure, alt)``: what stands in for the widget on pages
+        without a kernel (a stored notebook, a printed one); not needed if ``draw`` returns figures
 
     Raises
     ------
@@ -45,34 +86,60 @@ class Redrawn(widgets.VBox):
 
     def __init__(
         self,
-        draw: Callable[..., tuple[Figure, str]],
+        draw: Callable[..., tuple[Figure | str, str]],
         controls: Mapping[str, Any],
+        twin: Callable[..., tuple[Figure, str]] | None = None,
     ) -> None:
         super().__init__()
         self.add_class("minibag-widget")  # where styles and browser tests find it
         self.draw, self.controls = draw, dict(controls)
-        # At its own size: a VBox would stretch it over the whole window.
-        layout = {"max_width": "100%", "align_self": "flex-start"}
-        self.picture = widgets.Image(format="png", layout=layout)
+        self.twin: Callable[..., tuple[Figure | str, str]] = twin or draw
+        self.look = widgets.HTML(STYLE, layout={"display": "none"})
+        self.view = widgets.HTML()
         self.text = widgets.HTML()
         for name, control in self.controls.items():
             if not control.description:
                 raise ValueError(f"control {name!r} needs a description, its visible label")
             control.style.description_width = "initial"
             control.layout.width, control.layout.max_width = "34em", "100%"
-            control.observe(self._on_change, names="value")
-        self.children = (*self.controls.values(), self.picture, self.text)
-        self._redraw()
+            control.observe(lambda _: self.attempt(self.redraw), names="value")
+        self.children = (self.look, *self.controls.values(), self.view, self.text)
+        self.redraw()
 
-    def _redraw(self) -> None:
-        figure, text = self.draw(**{name: c.value for name, c in self.controls.items()})
-        self.picture.value = png(figure)
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the controls say now, by name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def redraw(self) -> None:
+        """Draw what the controls say."""
+        view, text = self.draw(**self.values)
+        self.view.value = img(view, text) if isinstance(view, Figure) else view
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Show one or two sentences below the view."""
         self.text.value = f'<div role="status">{html.escape(text)}</div>'
 
-    def _on_change(self, _change: object) -> None:
-        # A callback has no cell to raise into: the reader must see the error in the widget itself.
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do what a control or a button asks for; show an error in the widget, if there is one.
+
+        A callback has no cell to raise into: the reader must see the error in the widget itself.
+        """
+        before, self.text.value = self.text.value, BUSY
         try:
-            self._redraw()
+            action()
+            if self.text.value == BUSY:  # there was nothing to say
+                self.text.value = before
         except Exception as error:
             message = html.escape(f"{type(error).__name__}: {error}")
-            self.text.value = f'<div role="alert" style="color:#a34700"><b>{message}</b></div>'
+            self.text.value = f'<div role="alert" class="minibag-error">{message}</div>'
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Add a picture of what the controls say for pages without a kernel."""
+        bundle = super()._repr_mimebundle_(**options)
+        figure, alt = self.twin(**self.values)
+        if isinstance(figure, str):
+            return bundle
+        stand_in = {"image/png": base64.b64encode(png(figure)).decode(), "text/plain": alt}
+        return {**bundle, **stand_in}, {"image/png": {"alt": alt}}

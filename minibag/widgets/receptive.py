@@ -64,7 +64,7 @@ class ReceptiveFieldBuilder(Redrawn):
         stack = widgets.HBox(
             list(menus.values()), layout={"flex_flow": "row wrap", "max_width": "56em"}
         )
-        self.children = (stack, unit, padded, self.picture, self.text)
+        self.children = (self.look, stack, unit, padded, self.view, self.text)
 
     def picture_of(self, unit: int, padded: bool, **menus: str) -> tuple[Figure, str]:
         """Return the cone of a unit on the image, and the same in words."""

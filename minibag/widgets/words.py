@@ -61,13 +61,13 @@ class WordExplorer(Redrawn):
         )
         self.previous = self._button("Previous word here", "arrow-left", -1)
         self.next = self._button("Next word here", "arrow-right", 1)
-        sliders = self.children[:2]
-        self.children = (*sliders, widgets.HBox([self.previous, self.next]), *self.children[2:])
+        steps = widgets.HBox([self.previous, self.next])
+        self.children = (self.look, *self.controls.values(), steps, self.view, self.text)
 
     def _button(self, label: str, icon: str, direction: int) -> widgets.Button:
         tip = f"{label.split()[0]} word that fires in this image"
         button = widgets.Button(description=label, icon=icon, tooltip=tip, layout={"width": "auto"})
-        button.on_click(lambda _: self.step(direction))
+        button.on_click(lambda _: self.attempt(lambda: self.step(direction)))
         return button
 
     def step(self, direction: int) -> None:

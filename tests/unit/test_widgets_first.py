@@ -1,6 +1,6 @@
 """The shared widget shell, and the first widget, driven without a browser."""
 
-import io
+import base64
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from minibag.data import ImageSet
-from minibag.widgets.base import Redrawn, png
+from minibag.widgets.base import DPI, Redrawn, png
 from minibag.widgets.first import peek, window_corner
+from tests.pictures import pictures as shown
+from tests.pictures import pixels
 
 
 def dots(n):
@@ -41,10 +42,10 @@ def pictures():
 
 def test_a_moved_control_redraws_picture_and_text():
     widget = Redrawn(dots, {"n": slider()})
-    before = widget.picture.value
+    before = widget.view.value
     widget.controls["n"].value = 7
-    assert widget.picture.value != before
-    assert Image.open(io.BytesIO(widget.picture.value)).format == "PNG"
+    assert widget.view.value != before
+    assert len(shown(widget.view.value)) == 1
     assert "7 &lt; 9 dots" in widget.text.value
 
 
@@ -81,9 +82,26 @@ def test_every_widget_can_be_found_in_the_page():
     assert "minibag-widget" in Redrawn(dots, {"n": slider()})._dom_classes
 
 
-def test_png_has_the_size_asked_for():
+def test_a_figure_becomes_a_png_and_is_closed_an_image_keeps_its_pixels():
     figure, _ = plt.subplots(figsize=(3, 2))
-    assert Image.open(io.BytesIO(png(figure, dpi=50))).size == (150, 100)
+    assert pixels(png(figure)).shape == (2 * DPI, 3 * DPI, 3)
+    assert not plt.fignum_exists(figure.number)
+    image = pictures().images[0]
+    np.testing.assert_array_equal(pixels(png(image)), image)
+
+
+def test_a_stored_page_gets_a_picture_and_its_alt_text_instead_of_the_widget():
+    data, metadata = Redrawn(dots, {"n": slider()})._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["text/plain"] == metadata["image/png"]["alt"] == "3 < 9 dots"
+    assert pixels(base64.b64decode(data["image/png"])).std() > 0
+
+
+def test_a_button_with_nothing_to_say_leaves_the_text_as_it_was():
+    widget = Redrawn(dots, {"n": slider()})
+    before = widget.text.value
+    widget.attempt(lambda: None)
+    assert widget.text.value == before
 
 
 @given(st.integers(1, 32), st.integers(0, 31), st.integers(0, 31))

@@ -48,11 +48,11 @@ def test_the_goal_is_reached_by_the_layers_of_a_bagnet_17(builder):
 
 
 def test_the_slider_moves_the_unit_and_ends_where_the_map_ends(builder):
-    unit, before = builder.controls["unit"], builder.picture.value
+    unit, before = builder.controls["unit"], builder.view.value
     assert unit.max == 64 - 7
     unit.value = 57
     assert "unit 57 sees the columns 57 to 63" in builder.text.value
-    assert builder.picture.value != before
+    assert builder.view.value != before
     builder.controls["layer3"].value = "3x3, stride 2"
     assert unit.max == unit.value == 28
     assert "unit 28 sees the columns 56 to 62" in builder.text.value
@@ -73,7 +73,7 @@ def test_a_stack_that_sees_more_than_the_picture_is_said_in_the_widget(builder):
 
 def test_controls_are_labelled_and_bad_stacks_refused(builder):
     assert all(control.description for control in builder.controls.values())
-    assert builder.children[0].children[0].description == "Layer 1"
+    assert builder.children[1].children[0].description == "Layer 1"
     with pytest.raises(ValueError, match="up to six layers"):
         ReceptiveFieldBuilder(IMAGE, ("4x4",))
     with pytest.raises(ValueError, match="up to six layers"):

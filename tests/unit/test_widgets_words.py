@@ -1,11 +1,9 @@
 """The word explorer: its picture, its controls, its buttons, and the wall that it shows."""
 
-import io
 import time
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from minibag.bag import PatchGrid
 from minibag.data import ImageSet
@@ -19,6 +17,7 @@ from minibag.figures.words import (
 )
 from minibag.widgets.base import png
 from minibag.widgets.words import WordExplorer
+from tests.pictures import pictures, pixels
 
 GRID = PatchGrid(size=8, stride=4, offset=0, shape=(3, 3))
 
@@ -41,23 +40,19 @@ def explorer(scene):
     return WordExplorer(data, word_maps, GRID, wall, image=0, word=3)
 
 
-def pixels(png_bytes):
-    return np.asarray(Image.open(io.BytesIO(png_bytes)))
-
-
 def test_the_picture_is_that_of_the_figure_function(explorer, scene):
     data, word_maps, _, wall = scene
     for image, word in ((0, 3), (2, 0), (4, 6)):
         explorer.controls["image"].value, explorer.controls["word"].value = image, word
         expected = png(explore_word(data.images, word_maps, GRID, wall, image=image, word=word))
-        np.testing.assert_array_equal(pixels(explorer.picture.value), pixels(expected))
+        np.testing.assert_array_equal(pictures(explorer.view.value)[0], pixels(expected))
         assert word_use(word_maps, image, word) in explorer.text.value
 
 
 def test_pictures_of_different_words_differ(explorer):
-    before = explorer.picture.value
+    before = explorer.view.value
     explorer.controls["word"].value = 5
-    assert explorer.picture.value != before
+    assert explorer.view.value != before
 
 
 def test_buttons_step_through_the_words_of_the_image_and_round_the_end(explorer):
