@@ -1,0 +1,150 @@
+"""Pieces of a page: bars, marks, curves and painted evidence as HTML, drawn in a millisecond.
+
+A widget that answers a slider has no time for a matplotlib figure. Text takes the colour of the
+page, so that light and dark themes both work; nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from minibag.figures.base import FOR_AGAINST
+
+Floats = NDArray[np.floating]
+LINES = (("#0072b2", ""), ("#d55e00", "8 4"), ("#009e73", "2 4"), ("#cc79a7", "10 3 2 3"))
+FOR, AGAINST = "#b2182b", "#2166ac"
+
+
+def bars(
+    values: Floats,
+    classes: Sequence[str],
+    truth: int | None = None,
+    k: int | None = 5,
+    signed: bool = False,
+) -> str:
+    """Return the k largest values as a table of bars, the true class marked.
+
+    Parameters
+    ----------
+    values : (C,) probabilities in 0..1, shown in percent; logits of any size if ``signed``
+    classes : names
+    truth : index of the true class, which gets a mark
+    k : how many; None shows all classes in their own order
+    signed : bars grow from the middle, red to the right and blue to the left
+    """
+    order = np.argsort(-values, kind="stable")[:k] if k else range(len(values))
+    bound = float(np.abs(values).max()) or 1.0
+    rows = []
+    for c in order:
+        value, name = float(values[c]), html.escape(classes[c])
+        if signed:
+            share, number = 50 * abs(value) / bound, f"{value:+.2f}"
+            start, colour = (50, FOR) if value > 0 else (50 - share, AGAINST)
+        else:
+            share, start, number, colour = 100 * value, 0, f"{100 * value:.0f} %", LINES[0][0]
+        mark = ' <span title="the true class">★</span>' if c == truth else ""
+        rows.append(
+            f'<tr><th scope="row" style="text-align:left;font-weight:normal;padding-right:8px">'
+            f'{name}{mark}</th><td style="width:96px;background:rgba(128,128,128,.2);padding:0">'
+            f'<div style="height:16px;margin-left:{start:.1f}%;width:{share:.1f}%;'
+            f'background:{colour}"></div></td>'
+            f'<td style="text-align:right;padding-left:8px">{number}</td></tr>'
+        )
+    return f'<table style="border-collapse:collapse;font-size:15px">{"".join(rows)}</table>'
+
+
+def verdict(values: Floats, classes: Sequence[str], truth: int) -> str:
+    """Return what a model says, and whether it is right, in words and with a mark."""
+    guess = int(values.argmax())
+    mark, word = ("✓", "right") if guess == truth else ("✗", "wrong")
+    return f"<b>{mark} {html.escape(classes[guess])}</b>, {word}"
+
+
+def overlay(image: NDArray[np.uint8], painted: Floats, bound: float) -> NDArray[np.uint8]:
+    """Return evidence over a pale grey copy of the image: red for, blue against, (H, W, 3).
+
+    Parameters
+    ----------
+    image : (H, W, 3)
+    painted : (H, W), evidence per pixel from `PatchGrid.paint`
+    bound : positive value that gets the darkest colour
+    """
+    grey = (image.mean(-1, keepdims=True) + 300) / 555
+    colour = mpl.colormaps[FOR_AGAINST](0.5 + painted / (2 * bound))[..., :3]
+    strength = np.clip(1.3 * np.abs(painted) / bound, 0, 0.9)[..., None]
+    return (255 * (strength * colour + (1 - strength) * grey)).round().astype(np.uint8)
+
+
+def curves(
+    grids: Sequence[int], series: Mapping[str, Sequence[float]], now: int, label: str
+) -> str:
+    """Return lines of probability against grid as SVG, a dashed line at the grid of now.
+
+    Parameters
+    ----------
+    grids : cells a side, at least 1, the ticks of a logarithmic axis
+    series : probabilities in 0..1 by model, one for each grid
+    now : the grid to mark
+    label : what is drawn, for the axis and for screen readers
+    """
+    left, top, width, height = 52, 26, 300, 170
+
+    def x(grid: float) -> float:
+        return left + width * np.log2(grid) / max(np.log2(grids[-1]), 1)
+
+    def y(p: float) -> float:
+        return top + height * (1 - p)
+
+    parts = [
+        f'<text x="{left - 8}" y="{y(p) + 5}" text-anchor="end">{100 * p:.0f}</text>'
+        f'<path d="M{left} {y(p)}h{width}" stroke="currentColor" opacity=".25"/>'
+        for p in (0, 0.5, 1)
+    ]
+    parts += [f'<text x="{x(g)}" y="{top + height + 20}" text-anchor="middle">{g}</text>'
+              for g in grids if g & (g - 1) == 0]  # fmt: skip
+    parts.append(
+        f'<path d="M{x(now)} {top}v{height}" stroke="currentColor" stroke-dasharray="4 3"/>'
+        f'<text x="{left + width / 2}" y="{top + height + 40}" text-anchor="middle">cells a side'
+        f'</text><text x="{left - 44}" y="{top - 10}">{html.escape(label)} (%)</text>'
+    )
+    for line, values in enumerate(series.values()):
+        colour, dash = LINES[line % len(LINES)]
+        points = " ".join(f"{x(g):.1f},{y(p):.1f}" for g, p in zip(grids, values, strict=True))
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="3" '
+            f'stroke-dasharray="{dash}"/>'
+        )
+    said = f"{label} against cells a side for {', '.join(series)}; now {now}"
+    return (
+        f'<svg role="img" aria-label="{html.escape(said)}" width="{left + width + 20}" '
+        f'height="{top + height + 48}" style="font-size:15px;fill:currentColor">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def key(line: int) -> str:
+    """Return the line of a model in `curves`, to stand beside its name."""
+    colour, dash = LINES[line % len(LINES)]
+    return (
+        f'<svg width="40" height="10" aria-hidden="true"><path d="M0 5h40" stroke="{colour}" '
+        f'stroke-width="4" stroke-dasharray="{dash}"/></svg>'
+    )
+
+
+def card(title: str, *content: str, width: int = 0) -> str:
+    """Return a titled block of a page; blocks stand side by side in `row` and wrap."""
+    size = f"width:{width}px;" if width else ""
+    body = "".join(f"<div>{part}</div>" for part in content)
+    return (
+        f'<div style="{size}max-width:100%"><div style="font-weight:bold">{title}</div>{body}</div>'
+    )
+
+
+def row(*cards: str) -> str:
+    """Return cards side by side, in as many lines as the page is narrow."""
+    return f'<div style="display:flex;flex-wrap:wrap;gap:10px 28px">{"".join(cards)}</div>'
