@@ -6,18 +6,45 @@ page, so that light and dark themes both work; nothing is said by colour alone.
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from minibag.figures.base import FOR_AGAINST
 
 Floats = NDArray[np.floating]
 LINES = (("#0072b2", ""), ("#d55e00", "8 4"), ("#009e73", "2 4"), ("#cc79a7", "10 3 2 3"))
 FOR, AGAINST = "#b2182b", "#2166ac"
+DPI = 110  # 10 pt type is 15 pixels high
+
+
+def png(picture: Figure | NDArray[np.uint8]) -> bytes:
+    """Return a figure, which is closed, or an image (H, W, 3) as PNG bytes."""
+    buffer = io.BytesIO()
+    if isinstance(picture, Figure):
+        picture.savefig(buffer, format="png", dpi=DPI)
+        plt.close(picture)
+    else:
+        Image.fromarray(picture).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def img(picture: Figure | NDArray[np.uint8], alt: str, style: str = "") -> str:
+    """Return an HTML <img> that carries its pixels along; an array keeps its square pixels."""
+    data = base64.b64encode(png(picture)).decode()
+    kind = "" if isinstance(picture, Figure) else ' class="pixels"'
+    return (
+        f'<img{kind} alt="{html.escape(alt)}" style="{style}" decoding="sync" '
+        f'src="data:image/png;base64,{data}">'
+    )
 
 
 def bars(
@@ -80,9 +107,7 @@ def overlay(image: NDArray[np.uint8], painted: Floats, bound: float) -> NDArray[
     return (255 * (strength * colour + (1 - strength) * grey)).round().astype(np.uint8)
 
 
-def curves(
-    grids: Sequence[int], series: Mapping[str, Sequence[float]], now: int, label: str
-) -> str:
+def curves(grids: Sequence[int], series: Mapping[str, Floats], now: int, label: str) -> str:
     """Return lines of probability against grid as SVG, a dashed line at the grid of now.
 
     Parameters

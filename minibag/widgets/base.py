@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
-import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from PIL import Image
+
+from minibag.figures.html import img, png
 
 # Large type for the back row; colours of the page's theme, dark ones too. "Working" only shows
 # after 0.4 s, so that it does not flicker while a fast model answers a slider.
@@ -35,28 +32,6 @@ STYLE = """<style>
 .minibag-error { color: #a33400; background: #fff; padding: 2px 6px; font-weight: bold; }
 </style>"""
 BUSY = '<div class="minibag-busy">Working …</div>'
-DPI = 110  # 10 pt type is 15 pixels high
-
-
-def png(picture: Figure | NDArray[np.uint8]) -> bytes:
-    """Return a figure, which is closed, or an image (H, W, 3) as PNG bytes."""
-    buffer = io.BytesIO()
-    if isinstance(picture, Figure):
-        picture.savefig(buffer, format="png", dpi=DPI)
-        plt.close(picture)
-    else:
-        Image.fromarray(picture).save(buffer, "png")
-    return buffer.getvalue()
-
-
-def img(picture: Figure | NDArray[np.uint8], alt: str, style: str = "") -> str:
-    """Return an HTML <img> that carries its pixels along; an array keeps its square pixels."""
-    data = base64.b64encode(png(picture)).decode()
-    kind = "" if isinstance(picture, Figure) else ' class="pixels"'
-    return (
-        f'<img{kind} alt="{html.escape(alt)}" style="{style}" decoding="sync" '
-        f'src="data:image/png;base64,{data}">'
-    )
 
 
 class Redrawn(widgets.VBox):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minibag.data import ImageSet
-from minibag.widgets.base import DPI, Redrawn, png
+from minibag.figures.html import DPI, png
+from minibag.widgets.base import Redrawn
 from minibag.widgets.first import peek, window_corner
 from tests.pictures import pictures as shown
 from tests.pictures import pixels

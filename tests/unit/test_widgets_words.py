@@ -7,6 +7,7 @@ import pytest
 
 from minibag.bag import PatchGrid
 from minibag.data import ImageSet
+from minibag.figures.html import png
 from minibag.figures.words import (
     Wall,
     draw_wall,
@@ -15,7 +16,6 @@ from minibag.figures.words import (
     word_colours,
     word_use,
 )
-from minibag.widgets.base import png
 from minibag.widgets.words import WordExplorer
 from tests.pictures import pictures, pixels
 
