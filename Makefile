@@ -6,7 +6,7 @@ ARGS ?=
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # JupyterLab refuses root, containers have no other
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 
-.PHONY: help lab test lint notebooks lock bench clean
+.PHONY: help lab stage test lint notebooks lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list what can be made
@@ -15,6 +15,9 @@ help:  ## list what can be made
 lab: $(READY)  ## set everything up and open the course (ARGS=--no-browser on a server)
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ROOT) $(ARGS)
+
+stage: $(READY)  ## open the scrambling widget alone, for a lecture (ARGS=--no-browser on a server)
+	$(BIN)/voila notebooks/stage.ipynb $(ARGS)
 
 test: $(READY)  ## set everything up and run every test: unit, notebooks, browser
 	$(BIN)/python -m tests.browser.find

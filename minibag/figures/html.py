@@ -107,13 +107,13 @@ def overlay(image: NDArray[np.uint8], painted: Floats, bound: float) -> NDArray[
     return (255 * (strength * colour + (1 - strength) * grey)).round().astype(np.uint8)
 
 
-def curves(grids: Sequence[int], series: Mapping[str, Floats], now: int, label: str) -> str:
+def curves(grids: Sequence[int], series: Mapping[str, Floats | None], now: int, label: str) -> str:
     """Return lines of probability against grid as SVG, a dashed line at the grid of now.
 
     Parameters
     ----------
     grids : cells a side, at least 1, the ticks of a logarithmic axis
-    series : probabilities in 0..1 by model, one for each grid
+    series : probabilities in 0..1 by model, one for each grid; None is not drawn yet
     now : the grid to mark
     label : what is drawn, for the axis and for screen readers
     """
@@ -138,6 +138,8 @@ def curves(grids: Sequence[int], series: Mapping[str, Floats], now: int, label: 
         f'</text><text x="{left - 44}" y="{top - 10}">{html.escape(label)} (%)</text>'
     )
     for line, values in enumerate(series.values()):
+        if values is None:
+            continue
         colour, dash = LINES[line % len(LINES)]
         points = " ".join(f"{x(g):.1f},{y(p):.1f}" for g, p in zip(grids, values, strict=True))
         parts.append(

@@ -31,6 +31,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         cell.metadata.pop("execution", None)
         if "no-store" in cell.metadata.get("tags", []):
             cell.outputs = []
+        for output in cell.get("outputs", []):
+            # A stored widget has no kernel: its picture stands in for it.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     return notebook
 
 

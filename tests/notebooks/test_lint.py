@@ -10,7 +10,7 @@ from minibag.figures import course
 from tests.house.environment import ROOT
 from tests.notebooks.store import KERNEL
 
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 IMAGENETTE = "## On real photographs: Imagenette"
 SECTIONS = ["You will be able to", "Needs", "What to remember", "Where this breaks", "Reading"]
 
