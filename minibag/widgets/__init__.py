@@ -6,7 +6,7 @@ from typing import Any
 _HOME = {
     "ScrambleExplorer": "minibag.widgets.scramble",
     "BeTheBagNet": "minibag.widgets.game",
-    "pool": "minibag.widgets.game",
+    "pool": "minibag.widgets.answers",
     "EvidenceExplorer": "minibag.widgets.evidence",
     "WordExplorer": "minibag.widgets.words",
     "ReceptiveFieldBuilder": "minibag.widgets.receptive",

@@ -1,0 +1,145 @@
+"""Ask a patch: move over an image and see what each patch says, and which others say the same."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from minibag.bag import BagPredictor
+from minibag.data import ImageSet
+from minibag.figures.evidence import gallery
+from minibag.figures.game import Pictures, crop, framed, patch_page
+from minibag.figures.html import overlay
+from minibag.widgets.base import Redrawn
+
+REFERENCE = 200  # images whose patches are compared, unless others are given
+WRAP = {"flex_flow": "row wrap"}
+
+
+class EvidenceExplorer(Redrawn):
+    """Pick an image and a class, move a patch: its evidence, the image's, and its nearest patches.
+
+    Nearest are the patches that the model votes for most alike: those with the smallest Euclidean
+    distance between their vectors of evidence. A patch of the same image never counts.
+
+    Parameters
+    ----------
+    images : ImageSet to look at
+    model : any bag model, of words or a BagNet
+    reference : images whose patches are compared, all of them; None takes at most 200 of
+        ``images``. Their evidence is computed once, here
+    k : how many nearest patches are shown
+
+    Raises
+    ------
+    ValueError
+        If there are no images, no reference images, or k is below 1.
+    """
+
+    def __init__(
+        self, images: ImageSet, model: BagPredictor, reference: ImageSet | None = None, *,
+        k: int = 8,
+    ) -> None:  # fmt: skip
+        if reference is None:
+            reference = images.subset(min(len(images), REFERENCE))
+        if not len(images) or not len(reference) or k < 1:
+            counts = f"{len(images)}, {len(reference)} and k={k}"
+            raise ValueError(f"expected images, reference images and k of at least 1, got {counts}")
+        self.images, self.model, self.reference, self.k = images, model, reference, k
+        self.grid = model.grid(images.images.shape[1:3])
+        self.votes = np.moveaxis(model.evidence(reference.images), 1, 3)  # (R, h, w, C)
+        self.evidence = lru_cache(32)(self._evidence)
+        best = int(self.evidence(1).mean((1, 2)).argmax())
+        names = [(name, c) for c, name in enumerate(model.classes)]
+        sliders = {
+            name: widgets.IntSlider(1, 1, end, description=label)
+            for name, end, label in (
+                ("image", len(images), "Image"),
+                ("row", self.grid.shape[0], "Row of the patch"),
+                ("column", self.grid.shape[1], "Column of the patch"),
+            )
+        }
+        menu = widgets.Dropdown(options=names, value=best, description="Evidence for")
+        super().__init__(self.page, {**sliders, "target": menu}, twin=self.twin_of)
+        label = "Go to the strongest patch for this class"
+        self.strongest = widgets.Button(description=label, layout={"width": "auto"})
+        self.strongest.on_click(lambda _: self.attempt(self.go_to_strongest))
+        for control in self.controls.values():
+            control.layout.width = "27em"
+        image, *place = sliders.values()
+        self.children = (
+            self.look,
+            widgets.HBox([image, menu, self.strongest], layout=WRAP),
+            widgets.HBox(place, layout=WRAP),
+            self.view,
+            self.text,
+        )
+        self.go_to_strongest()
+
+    def go_to_strongest(self) -> None:
+        """Move to the patch of the image with the most evidence for the class."""
+        maps = self.evidence(self.values["image"])[self.values["target"]]
+        row, column = divmod(int(maps.argmax()), maps.shape[1])
+        self.controls["row"].value, self.controls["column"].value = row + 1, column + 1
+
+    def nearest(self, image: int, row: int, column: int) -> Pictures:
+        """Return the reference patches that say most alike, titled with class and distance."""
+        logits = self.evidence(image)[:, row - 1, column - 1]
+        distances = np.linalg.norm(self.votes - logits, axis=3)
+        pixels, images = self.images.images[image - 1], self.reference.images
+        if images.shape[1:] == pixels.shape:
+            distances[(images == pixels).all((1, 2, 3))] = np.inf  # the image itself
+        near = np.argsort(distances, axis=None, kind="stable")[: self.k]
+        found = Pictures([], [])
+        for r, i, j in np.transpose(np.unravel_index(near, distances.shape)).tolist():
+            if np.isfinite(distances[r, i, j]):
+                grid = self.model.grid(images.shape[1:3])
+                name = self.reference.classes[self.reference.labels[r]]
+                found.images.append(crop(images[r], grid, (i, j)))
+                found.titles.append(f"{name} {distances[r, i, j]:.2f}")
+        return found
+
+    def places(self, image: int, target: int, row: int, column: int) -> Pictures:
+        """Return the image and the evidence with the patch framed, and the patch."""
+        pixels, cell = self.images.images[image - 1], (row - 1, column - 1)
+        maps = self.grid.paint(self.evidence(image), pixels.shape[:2])
+        painted = overlay(pixels, maps[target], float(np.abs(maps).max()) or 1.0)
+        pictures = [framed(picture, self.grid, [cell]) for picture in (pixels, painted)]
+        name = self.images.classes[self.images.labels[image - 1]]
+        return Pictures(
+            [*pictures, crop(pixels, self.grid, cell)],
+            [
+                f"The image: {name}",
+                f"Evidence for {self.model.classes[target]}: red for, blue against",
+                "The patch",
+            ],
+        )
+
+    def page(self, image: int, target: int, row: int, column: int) -> tuple[str, str]:
+        """Return all there is to see of the patch in this row and column, and in words."""
+        classes, evidence = self.model.classes, self.evidence(image)
+        name = self.images.classes[self.images.labels[image - 1]]
+        said = evidence[:, row - 1, column - 1], evidence.mean((1, 2))
+        text = (
+            f"The patch in row {row}, column {column}, {self.grid.size} x {self.grid.size} pixels, "
+            f"says {said[0][target]:+.2f} for {classes[target]}, and most for "
+            f"{classes[said[0].argmax()]}. The image, the mean of {len(self.grid)} patches, says "
+            f"{said[1][target]:+.2f}."
+        )
+        truth = classes.index(name) if name in classes else None
+        pictures = self.places(image, target, row, column), self.nearest(image, row, column)
+        return patch_page(*pictures, said, classes, truth), text
+
+    def twin_of(self, image: int, target: int, row: int, column: int) -> tuple[Figure, str]:
+        """Return the same pictures as a figure, and the same words."""
+        places, near = self.places(image, target, row, column), self.nearest(image, row, column)
+        _, text = self.page(image, target, row, column)
+        return gallery(places.images + near.images, places.titles + near.titles, text, 4), text
+
+    def _evidence(self, image: int) -> NDArray[np.floating]:
+        """Return what the model says of an image, counted from 1: (C, h, w)."""
+        return self.model.evidence(self.images.images[image - 1 : image])[0]

@@ -1,0 +1,234 @@
+"""Be the BagNet: name the class of an image from a few of its patches, as a bag model has to."""
+
+from __future__ import annotations
+
+import csv
+import re
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.figure import Figure
+
+from minibag.bag import BagPredictor
+from minibag.data import ImageSet
+from minibag.figures.evidence import gallery
+from minibag.figures.game import Round, counted, framed, game
+from minibag.machine import whole_file
+from minibag.widgets.answers import COLUMNS
+from minibag.widgets.base import Redrawn
+
+
+class BeTheBagNet(Redrawn):
+    """The game: see patches of an image one by one, name its class, compare with the BagNet.
+
+    All classes are drawn equally often, whatever the set holds, and no image twice before all of
+    its class were shown. Patches lie side by side in random order, for a bag has no places. The
+    BagNet answers from the same patches: the mean of its evidence over them.
+
+    "Save my answers" writes one CSV file a game, whole or not at all, and writes it anew when it
+    is pressed again. It holds no names of people or places, one line for each answer:
+
+    round : 1 for the first picture
+    q : side of the patches in pixels
+    patches : how many were shown before the answer
+    classes : number of classes to choose from; chance is one of them
+    class, guess, bagnet : names of the true class, the player's and the BagNet's
+    right, bagnet_right : 1 or 0
+
+    Parameters
+    ----------
+    images : ImageSet that the models did not learn from
+    models : BagNets, or other bags, by the side q of their patches; None takes those of the zoo
+        that know the classes of the images
+    rounds : pictures until the result; playing on is possible
+    folder : where answers are saved; made if it is missing
+    seed : the same seed gives the same pictures, and the same patches at the same q
+
+    Raises
+    ------
+    ValueError
+        If there are no images, rounds is below 1, no model knows the classes, or a model has
+        other classes or patches than was said.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        models: Mapping[int, BagPredictor] | None = None,
+        *,
+        rounds: int = 10,
+        folder: str | Path = "answers",
+        seed: int | None = None,
+    ) -> None:
+        if not len(images) or rounds < 1:
+            raise ValueError(f"the game needs images and rounds, got {len(images)} and {rounds}")
+        self.images, self.rounds, self.folder = images, rounds, Path(folder)
+        self.models = checked(images, zoo_bagnets(images.classes) if models is None else models)
+        self.rng = np.random.default_rng(seed)
+        self.waiting: dict[int, list[int]] = defaultdict(list)  # images by label, not yet shown
+        self.file = f"be-the-bagnet-{secrets.token_hex(4)}.csv"
+        self.answers: list[tuple[Any, ...]] = []
+        self.more = self._button("Show one more patch", self.show_more)
+        self.next = self._button("Next picture", self.next_picture)
+        self.save = self._button("Save my answers", self.save_answers)
+        self.guesses = [
+            self._button(name, partial(self.guess, c)) for c, name in enumerate(images.classes)
+        ]
+        sizes = sorted(self.models)
+        menu = widgets.Dropdown(
+            options=[(f"{q} x {q} pixels", q) for q in sizes],
+            value=sizes[len(sizes) // 2], description="Patch size q",
+        )  # fmt: skip
+        self.deal(menu.value)
+        super().__init__(self.page, {"q": menu}, twin=self.twin_of)
+        menu.layout.width = "auto"
+        wrap = {"flex_flow": "row wrap"}
+        self.children = (
+            self.look,
+            widgets.HBox([menu, self.more, self.next, self.save], layout=wrap),
+            widgets.HBox([widgets.HTML("Your guess:"), *self.guesses], layout=wrap),
+            self.view,
+            self.text,
+        )
+
+    def _button(self, label: str, action: Callable[[], None]) -> widgets.Button:
+        layout = {"width": "auto", "height": "40px"}
+        button = widgets.Button(description=label, layout=layout)
+        button.on_click(lambda _: self.attempt(action))
+        return button
+
+    def deal(self, q: int) -> None:
+        """Draw a picture and the order of its patches, and show the first one."""
+        label = int(self.rng.choice(np.unique(self.images.labels)))
+        if not self.waiting[label]:
+            mine = np.flatnonzero(self.images.labels == label)
+            self.waiting[label] = self.rng.permutation(mine).tolist()
+        image = self.images.images[self.waiting[label].pop()]
+        grid = self.models[q].grid(image.shape[:2])
+        # A child of its own: pictures to come do not depend on how many patches there are.
+        order = self.rng.spawn(1)[0].permutation(len(grid))
+        self.order = [(int(i), int(j)) for i, j in zip(*divmod(order, grid.shape[1]), strict=True)]
+        evidence = self.models[q].evidence(image[None])[0]
+        cells = tuple(self.order[:1])
+        self.round = Round(image, grid, cells, self.images.classes, label, evidence)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the game is at its very start, where the patch size may still be chosen."""
+        return not self.answers and len(self.round.cells) == 1
+
+    def redraw(self) -> None:
+        """Show the round; another patch size at the very start deals another picture."""
+        q = self.values["q"]
+        if self.fresh and q != self.round.grid.size:
+            self.deal(q)
+        super().redraw()
+        asking = self.round.guess is None
+        self.controls["q"].disabled = asking and not self.fresh
+        self.more.disabled = not asking or len(self.round.cells) == len(self.order)
+        for button in self.guesses:
+            button.disabled = not asking
+        self.next.disabled, self.save.disabled = asking, not self.answers
+        self.next.description = "Play on" if self.over else "Next picture"
+
+    @property
+    def over(self) -> bool:
+        """Whether the result is due: the last round of the game was just answered."""
+        return self.round.guess is not None and len(self.answers) == self.rounds
+
+    def show_more(self) -> None:
+        """Show one more patch of the picture."""
+        n = len(self.round.cells) + 1
+        self.round = replace(self.round, cells=tuple(self.order[:n]))
+        self.redraw()
+        if self.more.disabled:
+            self.guesses[0].focus()
+
+    def guess(self, label: int) -> None:
+        """Answer with a class; the truth comes out."""
+        if self.round.guess is not None:  # the second click of a double click
+            return
+        self.round = seen = replace(self.round, guess=label)
+        truth, guess, bag = (seen.classes[c] for c in (seen.truth, label, seen.logits.argmax()))
+        sizes = len(self.answers) + 1, seen.grid.size, len(seen.cells), len(seen.classes)
+        self.answers.append((*sizes, truth, guess, int(guess == truth), bag, int(bag == truth)))
+        self.redraw()
+        (self.save if self.over else self.next).focus()  # its own button has just been disabled
+
+    def next_picture(self) -> None:
+        """Go on with another picture, at the patch size of the menu."""
+        if self.round.guess is None:  # the second click of a double click
+            return
+        self.deal(self.values["q"])
+        self.redraw()
+        self.more.focus()
+
+    def score(self) -> str:
+        """Return who was right how often."""
+        n = len(self.answers)
+        you, bag = (sum(answer[COLUMNS.index(c)] for answer in self.answers)
+                    for c in ("right", "bagnet_right"))  # fmt: skip
+        return f"you {you} of {n}, BagNet {bag} of {n}" if n else "no answers yet"
+
+    def title(self) -> str:
+        """Return where in the game we are."""
+        number = len(self.answers) + (self.round.guess is None)
+        if self.over:
+            return f"The result after {counted(self.rounds, 'picture')}"
+        return f"Picture {number}" + (f" of {self.rounds}" if number <= self.rounds else "")
+
+    def page(self, q: int) -> tuple[str, str]:
+        """Return the view of the round as HTML, and in words."""
+        title, score = self.title(), self.score()
+        return game(self.round, title, score), f"{title}: {self.round.text()} Score: {score}."
+
+    def twin_of(self, q: int) -> tuple[Figure, str]:
+        """Return the view of the round as a figure, and in words."""
+        seen, text = self.round, self.page(q)[1]
+        pictures = seen.patches
+        titles = [f"patch {i}" for i in range(1, len(pictures) + 1)]
+        if seen.guess is not None:
+            pictures = [framed(seen.image, seen.grid, seen.cells), *pictures]
+            titles = [seen.classes[seen.truth], *titles]
+        return gallery(pictures, titles, text, 6), text
+
+    def save_answers(self) -> None:
+        """Write all answers of this game to its file, and say where that is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / self.file
+        with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([COLUMNS, *self.answers])
+        self.say(f"Saved {counted(len(self.answers), 'answer')} as {path}.")
+
+
+def zoo_bagnets(classes: tuple[str, ...]) -> dict[int, BagPredictor]:
+    """Return the BagNets that came with minibag for these classes, by patch size."""
+    from minibag.nets import list_models, load
+
+    names = [found for name in list_models() if (found := re.fullmatch(r".*-bagnet(\d+)", name))]
+    models = {int(found[1]): model for found in names
+              if (model := load(found[0])).classes == classes}  # fmt: skip
+    return cast(dict[int, BagPredictor], models)
+
+
+def checked(images: ImageSet, models: Mapping[int, BagPredictor]) -> dict[int, BagPredictor]:
+    """Return the models if they fit the images, ValueError otherwise."""
+    if not models:
+        raise ValueError(
+            f"no BagNet came with minibag for {images.classes}: give models={{q: model}}"
+        )
+    for q, model in models.items():
+        size = model.grid(images.images.shape[1:3]).size
+        if (tuple(model.classes), size) != (images.classes, q):
+            raise ValueError(
+                f"expected a model with patches of q={q} pixels for the classes {images.classes}, "
+                f"got one with patches of {size} for {tuple(model.classes)}"
+            )
+    return dict(models)
