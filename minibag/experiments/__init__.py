@@ -1,5 +1,8 @@
 """What happens to a model when its images change: scrambled cells, textures without layout."""
 
+from importlib import import_module
+from typing import Any
+
 from minibag.experiments.accuracy import ScrambledAccuracy, accuracy_by_grid
 from minibag.experiments.bags import scrambled_evidence
 from minibag.experiments.scramble import Shuffle, scramble, surviving_patches, unscramble
@@ -13,3 +16,16 @@ __all__ = [
     "surviving_patches",
     "unscramble",
 ]
+# These need torch, and load it on first use: scrambling for a word model does not.
+_TEXTURES = ["gram", "synthesise", "texture_distance", "texture_net"]
+__all__ += _TEXTURES
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TEXTURES:
+        return getattr(import_module("minibag.experiments.textures"), name)
+    raise AttributeError(f"module 'minibag.experiments' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
