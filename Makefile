@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # JupyterLab refuses root, containers have no other
+# All that the stage needs of JupyterLab; other extensions (nbgrader's) break Voilà's page.
+WIDGETS := @jupyter-widgets/jupyterlab-manager @voila-dashboards/widgets-manager8
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 
 .PHONY: help lab stage test lint notebooks lock bench clean
@@ -17,7 +19,8 @@ lab: $(READY)  ## set everything up and open the course (ARGS=--no-browser on a 
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ROOT) $(ARGS)
 
 stage: $(READY)  ## open the scrambling widget alone, for a lecture (ARGS=--no-browser on a server)
-	$(BIN)/voila notebooks/stage.ipynb $(ARGS)
+	$(BIN)/voila notebooks/stage.ipynb \
+		$(foreach e,$(WIDGETS),--VoilaConfiguration.extension_allowlist=$(e)) $(ARGS)
 
 test: $(READY)  ## set everything up and run every test: unit, notebooks, browser
 	$(BIN)/python -m tests.browser.find

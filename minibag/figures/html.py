@@ -115,7 +115,7 @@ def curves(grids: Sequence[int], series: Mapping[str, Floats | None], now: int, 
     grids : cells a side, at least 1, the ticks of a logarithmic axis
     series : probabilities in 0..1 by model, one for each grid; None is not drawn yet
     now : the grid to mark
-    label : what is drawn, for the axis and for screen readers
+    label : what is drawn, for screen readers
     """
     left, top, width, height = 52, 26, 300, 170
 
@@ -135,7 +135,7 @@ def curves(grids: Sequence[int], series: Mapping[str, Floats | None], now: int, 
     parts.append(
         f'<path d="M{x(now)} {top}v{height}" stroke="currentColor" stroke-dasharray="4 3"/>'
         f'<text x="{left + width / 2}" y="{top + height + 40}" text-anchor="middle">cells a side'
-        f'</text><text x="{left - 44}" y="{top - 10}">{html.escape(label)} (%)</text>'
+        f'</text><text x="{left - 8}" y="{top - 12}" text-anchor="end">%</text>'
     )
     for line, values in enumerate(series.values()):
         if values is None:
@@ -167,11 +167,9 @@ def card(title: str, *content: str, width: int = 0) -> str:
     """Return a titled block of a page; blocks stand side by side in `row` and wrap."""
     size = f"width:{width}px;" if width else ""
     body = "".join(f"<div>{part}</div>" for part in content)
-    return (
-        f'<div style="{size}max-width:100%"><div style="font-weight:bold">{title}</div>{body}</div>'
-    )
+    return f'<div style="{size}max-width:100%"><div style="font-weight:bold;margin-bottom:4px">{title}</div>{body}</div>'
 
 
 def row(*cards: str) -> str:
     """Return cards side by side, in as many lines as the page is narrow."""
-    return f'<div style="display:flex;flex-wrap:wrap;gap:10px 28px">{"".join(cards)}</div>'
+    return f'<div style="display:flex;flex-wrap:wrap;gap:12px 28px;margin-bottom:14px">{"".join(cards)}</div>'

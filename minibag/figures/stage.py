@@ -79,17 +79,18 @@ def _bound(painted: Floats) -> float:
 
 def page(scene: Scene) -> str:
     """Return the scene as HTML: pictures and curve, below them one card for each model."""
-    cut = f"Cut into {scene.grid} x {scene.grid} cells"
+    cut = f"Cut into {scene.grid} x {scene.grid} cells" if scene.grid > 1 else "Not cut"
     if scene.hidden:
-        return row(card("What is it?", img(scene.scrambled, cut, "width:420px")))
+        return row(card("What is it?", img(scene.scrambled, cut, "width:clamp(380px,40vw,620px)")))
+    side = "width:clamp(230px,20vw,400px)"  # grows with the window, for the back row
     truth = scene.classes[scene.truth]
     cards = [
-        card(f"This is: {truth}", img(scene.original, f"The original, {truth}", "width:230px")),
-        card(cut, img(scene.scrambled, f"{cut}, shuffled", "width:230px")),
+        card(f"This is: {truth}", img(scene.original, f"The original, {truth}", side)),
+        card(cut, img(scene.scrambled, f"{cut}, shuffled", side)),
     ]
     if scene.curves:
-        label = f"Probability of {truth}"
-        cards.append(card(label, curves(scene.grids, scene.curves, scene.grid, label)))
+        title = f"Probability of {truth}"
+        cards.append(card(title, curves(scene.grids, scene.curves, scene.grid, title)))
     models = []
     for line, (name, answer) in enumerate(scene.answers.items()):
         painted = scene.maps()[name]

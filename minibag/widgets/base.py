@@ -25,6 +25,7 @@ STYLE = """<style>
 .minibag-widget { color: var(--jp-ui-font-color1, #111); padding: 4px; }
 .minibag-widget .widget-label, .minibag-widget .widget-readout { color: inherit; }
 .minibag-widget :focus-visible { outline: 3px solid #0b6e8a; outline-offset: 2px; }
+.minibag-widget .widget-checkbox, .minibag-widget .widget-button { margin-right: 18px; }
 .minibag-widget img { max-width: 100%; height: auto; }
 .minibag-widget .pixels { image-rendering: pixelated; }
 .minibag-busy { visibility: hidden; animation: 0s linear 0.4s forwards minibag-late; }
