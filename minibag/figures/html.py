@@ -163,13 +163,13 @@ def key(line: int) -> str:
     )
 
 
-def card(title: str, *content: str, width: int = 0) -> str:
+def card(title: str, *content: str) -> str:
     """Return a titled block of a page; blocks stand side by side in `row` and wrap."""
-    size = f"width:{width}px;" if width else ""
-    body = "".join(f"<div>{part}</div>" for part in content)
-    return f'<div style="{size}max-width:100%"><div style="font-weight:bold;margin-bottom:4px">{title}</div>{body}</div>'
+    head = f'<div style="font-weight:bold;margin-bottom:4px">{title}</div>'
+    return f'<div style="max-width:100%">{head}{"".join(f"<div>{c}</div>" for c in content)}</div>'
 
 
 def row(*cards: str) -> str:
     """Return cards side by side, in as many lines as the page is narrow."""
-    return f'<div style="display:flex;flex-wrap:wrap;gap:12px 28px;margin-bottom:14px">{"".join(cards)}</div>'
+    style = "display:flex;flex-wrap:wrap;gap:12px 28px;margin-bottom:14px"
+    return f'<div style="{style}">{"".join(cards)}</div>'
