@@ -41,8 +41,11 @@ def scrambled_evidence(
     Raises
     ------
     ValueError
-        If grid does not lie in 1 to min(H, W), or evidence is not that of these images.
+        If there are no images, grid does not lie in 1 to min(H, W), or evidence has not the shape
+        of the evidence of these images.
     """
+    if images.ndim != 4 or not len(images):
+        raise ValueError(f"expected at least one image (N, H, W, 3), got {images.shape}")
     height, width = images.shape[1:3]
     patches = model.grid((height, width))
     shuffles = [Shuffle.draw((height, width), grid, seed, n) for n in range(len(images))]
@@ -53,7 +56,10 @@ def scrambled_evidence(
         return model.evidence(scrambled)
     evidence = model.evidence(images) if evidence is None else evidence
     if evidence.shape[0] != len(images) or evidence.shape[2:] != patches.shape:
-        raise ValueError(f"{evidence.shape} is not the evidence of images {images.shape}")
+        raise ValueError(
+            f"evidence {evidence.shape} does not belong to images {images.shape}, which have "
+            f"{patches.shape} patches each: give model.evidence(images)"
+        )
     result = np.empty_like(evidence)
     for n, shuffle in enumerate(shuffles):
         rows, columns = _origin(patches, shuffle, kept)

@@ -51,10 +51,11 @@ class Shuffle:
                 f"{image_shape[0]} x {image_shape[1]} pixels, got {grid}"
             )
         rng = np.random.default_rng((seed, index))
-        shuffle = cls._draw(image_shape, grid, rng, rotate and grid > 1)
-        while grid > 1 and (shuffle.order == np.arange(shuffle.order.size)).all():
-            shuffle = cls._draw(image_shape, grid, rng, rotate)
-        return shuffle
+        while True:
+            shuffle = cls._draw(image_shape, grid, rng, rotate and grid > 1)
+            places = shuffle.source.reshape(-1, 2) @ (image_shape[1], 1)
+            if grid == 1 or (np.diff(places) < 0).any():  # else each cell is where it was
+                return shuffle
 
     @classmethod
     def _draw(
@@ -71,7 +72,9 @@ class Shuffle:
         source = np.empty_like(corners)
         by_shape = shuffled[np.argsort(shapes[shuffled], kind="stable")]
         source[np.argsort(new_shapes, kind="stable")] = corners[by_shape]
-        turns = rng.integers(0, 4, (grid, grid)) if rotate else np.zeros((grid, grid), np.intp)
+        turns = (
+            rng.integers(0, 4, (grid, grid)) * rotate
+        )  # drawn in any case: same places with both
         oblong = new_heights[:, None] != new_widths
         turns = np.where(oblong, turns // 2 * 2, turns)  # those only fit upside down
         rows, columns = (np.append(0, np.cumsum(sides)) for sides in (new_heights, new_widths))
@@ -108,7 +111,7 @@ def scramble(images: Images, grid: int, seed: int = 0, *, rotate: bool = False) 
     """Cut images into ``grid`` x ``grid`` cells and shuffle the cells; every pixel is kept.
 
     Where a side does not divide, cells differ by one pixel; they change places with cells of their
-    own shape, and the seams move, so that none stays where it was by force. At least one pixel
+    own shape, and the seams move, so that none stays where it was by force. At least one cell
     moves, unless ``grid`` is 1, which returns the images as they are.
 
     Parameters
@@ -138,12 +141,10 @@ def unscramble(images: Images, grid: int, seed: int = 0, *, rotate: bool = False
 
 def _scrambled(images: Images, grid: int, seed: int, rotate: bool, back: bool) -> Images:
     if isinstance(images, ImageSet):
-        return replace(
-            images,
-            images=_scrambled(images.images, grid, seed, rotate, back),
-            masks=None if images.masks is None
-            else _each(images.masks, grid, seed, rotate, back),
-        )  # fmt: skip
+        masks = images.masks
+        if masks is not None:
+            masks = _each(masks, grid, seed, rotate, back)
+        return replace(images, images=_each(images.images, grid, seed, rotate, back), masks=masks)
     pixels = np.asarray(images)
     if pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
         raise ValueError(f"expected images (N, H, W, 3) or one (H, W, 3), got {pixels.shape}")
