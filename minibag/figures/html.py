@@ -163,10 +163,11 @@ def key(line: int) -> str:
     )
 
 
-def card(title: str, *content: str) -> str:
-    """Return a titled block of a page; blocks stand side by side in `row` and wrap."""
+def card(title: str, *content: str, width: int = 0) -> str:
+    """Return a titled block of a page, of a width in pixels; `row` puts several side by side."""
+    style = f"max-width:100%;width:{width}px" if width else "max-width:100%"
     head = f'<div style="font-weight:bold;margin-bottom:4px">{title}</div>'
-    return f'<div style="max-width:100%">{head}{"".join(f"<div>{c}</div>" for c in content)}</div>'
+    return f'<div style="{style}">{head}{"".join(f"<div>{part}</div>" for part in content)}</div>'
 
 
 def row(*cards: str) -> str:
