@@ -1,0 +1,135 @@
+"""The scrambling widget without a browser: what it shows is what the models say."""
+
+import re
+
+import numpy as np
+import pytest
+
+import minibag as mb
+from minibag.data import ImageSet
+from minibag.figures.html import overlay
+from minibag.widgets.scramble import GRIDS, ScrambleExplorer
+from tests.pictures import pictures, pixels
+
+NETS = {"BagNet-9": "critters-bagnet9", "ResNet": "critters-resnet"}
+
+
+@pytest.fixture(scope="module")
+def critters():
+    return mb.critters("test", 6, 64)
+
+
+@pytest.fixture
+def explorer(critters, tmp_path):
+    return ScrambleExplorer({"critters": (critters, NETS)}, folder=tmp_path)
+
+
+def shares(html):
+    """Return the percentages of every model's bars, in the order of the page."""
+    return [
+        [int(p) for p in re.findall(r">(\d+) %</td>", table)] for table in html.split("<table")[1:]
+    ]
+
+
+def test_it_shows_the_scrambled_image_and_what_the_models_say_of_it(explorer, critters):
+    c = explorer.controls
+    c["picture"].value, c["grid"].value, c["seed"].value, c["rotate"].value = 3, 4, 7, True
+    scrambled = mb.scramble(critters.images[2], 4, 7, rotate=True)
+    original, shown, evidence = pictures(explorer.view.value)
+    np.testing.assert_array_equal(original, critters.images[2])
+    np.testing.assert_array_equal(shown, scrambled)
+    truth = critters.labels[2]
+    for model, found in zip(NETS.values(), shares(explorer.view.value), strict=True):
+        expected = np.sort(mb.load(model).predict_proba(scrambled[None])[0])[::-1][:5]
+        np.testing.assert_allclose(found, 100 * expected, atol=0.51)
+    bag = mb.load("critters-bagnet9")
+    painted = bag.grid((64, 64)).paint(bag.evidence(scrambled[None])[0, truth], (64, 64))
+    bound = np.quantile(np.abs(painted), 0.995)
+    np.testing.assert_array_equal(evidence, overlay(scrambled, painted, bound))
+
+
+def test_words_and_marks_say_who_is_right(explorer, critters):
+    truth = critters.classes[critters.labels[0]]
+    assert f"Picture 1, not cut: {truth}; BagNet-9 says " in explorer.text.value
+    for model in NETS.values():
+        guess = critters.classes[mb.load(model).logits(critters.images[:1])[0].argmax()]
+        mark = "✓" if guess == truth else "✗"
+        assert f"{mark} {guess}</b>" in explorer.view.value
+
+
+def test_the_curve_is_the_probability_of_the_true_class_on_every_grid(explorer, critters):
+    explorer.controls["picture"].value = 2
+    truth, net = critters.labels[1], mb.load("critters-resnet")
+    for grid, found in zip(GRIDS, explorer.curve("critters", "ResNet", 1, 0, False), strict=True):
+        image = mb.scramble(critters.images[1], grid)
+        assert found == pytest.approx(net.predict_proba(image[None])[0, truth], abs=1e-5)
+    assert explorer.view.value.count("<polyline") == 2
+
+
+def test_a_class_is_asked_before_it_sees_the_original_or_an_answer(explorer, critters):
+    explorer.controls["grid"].value = 4
+    explorer.controls["hidden"].value = True
+    (shown,) = pictures(explorer.view.value)
+    np.testing.assert_array_equal(shown, mb.scramble(critters.images[0], 4))
+    said = explorer.view.value + explorer.text.value
+    assert "What is it?" in said
+    assert not any(name in re.sub(r'src="[^"]*"', "", said) for name in critters.classes)
+
+
+def test_models_can_be_put_side_by_side_or_left_out(explorer):
+    explorer.boxes["ResNet"].value = False
+    assert len(shares(explorer.view.value)) == 1
+    explorer.boxes["BagNet-9"].value = False
+    assert len(pictures(explorer.view.value)) == 2
+    assert 'role="status"' in explorer.text.value
+
+
+def test_another_collection_brings_its_own_pictures_and_models(critters):
+    flat = ImageSet(np.full((2, 20, 30, 3), 90, np.uint8), np.array([0, 1]), ("light", "dark"))
+
+    class Guess:
+        classes = ("light", "dark")
+
+        def logits(self, images):
+            return np.tile([0.0, 1.0], (len(images), 1))
+
+        def predict_proba(self, images):
+            return np.tile([0.25, 0.75], (len(images), 1))
+
+    explorer = ScrambleExplorer({"critters": (critters, NETS), "flat": (flat, {"guess": Guess()})})
+    explorer.controls["picture"].value = 5
+    explorer.boxes["guess"].value = True
+    explorer.controls["collection"].value = "flat"
+    assert explorer.controls["picture"].max == explorer.controls["picture"].value == 2
+    assert [n for n, box in explorer.boxes.items() if box.layout.display != "none"] == ["guess"]
+    assert shares(explorer.view.value) == [[75, 25]]
+    assert "Picture 2, not cut: dark; guess says dark (75 %)" in explorer.text.value
+    explorer.controls["grid"].value = 16
+    assert pictures(explorer.view.value)[1].shape == (20, 30, 3)
+
+
+def test_a_picture_is_saved_and_stands_in_for_the_widget(explorer, tmp_path):
+    explorer.controls["grid"].value = 2
+    explorer.save.click()
+    assert "Saved as" in explorer.text.value
+    saved = pixels((tmp_path / "critters-1-in-2x2.png").read_bytes())
+    data, metadata = explorer._repr_mimebundle_()
+    assert "cut into 2 x 2 cells" in metadata["image/png"]["alt"] == data["text/plain"]
+    assert saved.std() > 0
+
+
+def test_what_goes_wrong_is_said_in_the_widget(explorer, tmp_path):
+    explorer.folder = tmp_path / "missing"
+    explorer.save.click()
+    assert 'role="alert"' in explorer.text.value
+    assert "missing" in explorer.text.value
+    explorer.controls["grid"].value = 3
+    assert 'role="status"' in explorer.text.value
+
+
+def test_collections_without_images_models_or_the_same_classes_are_refused(critters):
+    for wrong in ({}, {"none": (critters[:0], NETS)}, {"none": (critters, {})}):
+        with pytest.raises(ValueError, match="at least one collection"):
+            ScrambleExplorer(wrong)
+    with pytest.raises(ValueError, match="BagNet knows"):
+        ScrambleExplorer({"critters": (critters, {"BagNet": "imagenette-bagnet9"})})
