@@ -27,7 +27,7 @@ STYLE = """<style>
 .minibag-late { animation: minibag-in 0.4s 0.7s both; }
 @keyframes minibag-in { from { opacity: 0; } }
 @media (prefers-reduced-motion: reduce) { .minibag-late { animation: none; } }
-.minibag-widget :is(td, th).said { text-align: left; padding: 3px 18px 3px 0; }
+.minibag-widget :is(td, th).said { text-align: left; padding: 3px 14px 3px 0; }
 </style>"""
 
 
@@ -67,7 +67,7 @@ class Round:
         """Return the state in words."""
         n, q = counted(len(self.cells), "patch"), self.grid.size
         if self.guess is None:
-            return f"You see {n} of {len(self.grid)}, {q} x {q} pixels each. Which class is it?"
+            return f"You see {n} of {len(self.grid)}, {q} x {q} pixels each. Which class?"
         said = [
             f"{who} said {self.classes[c]}, {'right' if c == self.truth else 'wrong'}"
             for who, c in (("you", self.guess), (f"BagNet-{q}", int(self.logits.argmax())))
@@ -119,7 +119,7 @@ def framed(image: Image, grid: PatchGrid, cells: Sequence[Cell]) -> Image:
         if len(cells) > 1:
             place = box[0] + 7, box[1] + 2
             draw.text(
-                place, f"{number}", "white", stroke_width=3, stroke_fill="black", font_size=18
+                place, f"{number}", "white", stroke_width=3, stroke_fill="black", font_size=22
             )
     return np.asarray(big)
 
@@ -127,7 +127,7 @@ def framed(image: Image, grid: PatchGrid, cells: Sequence[Cell]) -> Image:
 def tiles(pictures: Pictures, side: int) -> str:
     """Return pictures ``side`` pixels wide, in as many rows as it takes, each above its title."""
     shown = (
-        card(img(p, f"patch: {t}", f"width:{side}px"), escape(t), width=side)
+        card(img(p, f"patch: {t}", f"width:{side}px"), *map(escape, t.splitlines()), width=side)
         for p, t in zip(*pictures, strict=True)
     )
     return row(*shown)
@@ -135,16 +135,26 @@ def tiles(pictures: Pictures, side: int) -> str:
 
 def game(seen: Round, title: str, score: str) -> str:
     """Return the page of a round: the patches; after the guess also the image and who was right."""
-    n = len(seen.cells)
+    n, size = len(seen.cells), "width:min(320px,30vw)"
     numbers = [f"{i}" for i in range(1, n + 1)]
-    content = tiles(Pictures(seen.patches, numbers), 150 if n <= 6 else 96 if n <= 24 else 64)
-    if seen.guess is not None:
-        whole = img(framed(seen.image, seen.grid, seen.cells), "the whole picture", "width:320px")
-        content = row(whole, _answers(seen)) + content
-    return (
-        f'{STYLE}<div style="min-height:27em"><div style="font-size:20px;margin:8px 0"><b>{title}'
-        f"</b> &ensp; {score}</div>{content}</div>"
+    patches = tiles(Pictures(seen.patches, numbers), 120 if n <= 10 else 72 if n <= 28 else 48)
+    question, answers = "Which class is it?", ""
+    picture = (
+        f'<div aria-hidden="true" style="{size};aspect-ratio:1;display:grid;place-items:center;'
+        'background:rgba(128,128,128,.2);font-size:120px">?</div>'
     )
+    if seen.guess is not None:
+        question, answers = f"It is: {escape(seen.classes[seen.truth])}", _answers(seen)
+        picture = img(framed(seen.image, seen.grid, seen.cells), "the whole picture", size)
+    return (
+        f'{STYLE}<div style="font-size:20px;margin:8px 0"><b>{title}</b> &ensp; {score}</div>'
+        f'<div style="display:flex;gap:28px">{card(_large(question), picture)}'
+        f'<div style="flex:1">{patches}{answers}</div></div>'
+    )
+
+
+def _large(text: str) -> str:
+    return f'<div style="font-size:24px;margin-bottom:4px">{text}</div>'
 
 
 def _answers(seen: Round) -> str:
@@ -161,15 +171,15 @@ def _answers(seen: Round) -> str:
         for who, saw, logits, late in lines
     )
     heads = "".join(f'<th scope="col" class="said">{h}</th>' for h in ("Who", "saw", "said"))
-    you, bag = seen.guess == seen.truth, seen.logits.argmax() == seen.truth
-    moral = (
-        ("Both right." if bag else "You beat the machine!")
-        if you
-        else ("The bag knew: it needs no places." if bag else "Too little to go by, for both.")
-    )
-    truth = f'<div style="font-size:26px">It is: {escape(seen.classes[seen.truth])}</div>'
-    table = f'<table style="font-size:17px"><tr>{heads}</tr>{body}</table>'
-    return card(truth, table, f'<p class="minibag-late">{moral}</p>')
+    you, bag = seen.guess == seen.truth, bool(seen.logits.argmax() == seen.truth)
+    moral = {
+        (True, True): "Both right!",
+        (True, False): "You beat the machine!",
+        (False, True): "The bag knew. It needs no places, only patches.",
+        (False, False): "Too little to go by, for both.",
+    }[you, bag]
+    table = f'<table style="font-size:17px;margin-top:12px"><tr>{heads}</tr>{body}</table>'
+    return f'{table}<div class="minibag-late">{_large(moral)}</div>'
 
 
 def patch_page(
@@ -187,15 +197,16 @@ def patch_page(
     """
     heads = ("The patch says", "The image says (mean of all)")
     blocks = [
-        card(escape(title), img(picture, title, "width:260px;max-height:300px"))
+        card(escape(title), img(picture, title, "width:min(260px,23vw)"))
         for picture, title in zip(*places, strict=True)
     ]
     tables = [
         card(head, bars(logits, classes, truth, None, signed=True))
         for head, logits in zip(heads, said, strict=True)
     ]
-    nearest = card("Patches of other images that say most alike", tiles(near, 96), width=480)
-    return row(*blocks) + '<div style="height:12px"></div>' + row(*tables, nearest)
+    nearest = card("Patches of other images that say nearly the same", tiles(near, 96), width=480)
+    key = "Red speaks for a class, blue against it. ★ is the true class."
+    return f'{row(*blocks)}<div style="margin:8px 0">{key}</div>{row(*tables, nearest)}'
 
 
 def human_accuracy(tallies: Sequence[Tally]) -> Figure:
@@ -220,5 +231,5 @@ def human_accuracy(tallies: Sequence[Tally]) -> Figure:
     ax.set_xlabel("side q of the patches (pixels)", fontsize=14)
     ax.set_ylabel("right answers (95 % interval)", fontsize=14)
     ax.set_title("What people and a BagNet make of the same small patches", fontsize=15)
-    ax.legend(fontsize=13)
+    fig.legend(loc="outside lower center", ncols=3, fontsize=13)
     return fig

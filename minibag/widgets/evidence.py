@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from textwrap import fill
 
 import ipywidgets as widgets
 import numpy as np
@@ -17,7 +18,6 @@ from minibag.figures.html import overlay
 from minibag.widgets.base import Redrawn
 
 REFERENCE = 200  # images whose patches are compared, unless others are given
-WRAP = {"flex_flow": "row wrap"}
 
 
 class EvidenceExplorer(Redrawn):
@@ -59,25 +59,21 @@ class EvidenceExplorer(Redrawn):
             name: widgets.IntSlider(1, 1, end, description=label)
             for name, end, label in (
                 ("image", len(images), "Image"),
-                ("row", self.grid.shape[0], "Row of the patch"),
-                ("column", self.grid.shape[1], "Column of the patch"),
+                ("row", self.grid.shape[0], "Patch row"),
+                ("column", self.grid.shape[1], "Patch column"),
             )
         }
         menu = widgets.Dropdown(options=names, value=best, description="Evidence for")
         super().__init__(self.page, {**sliders, "target": menu}, twin=self.twin_of)
-        label = "Go to the strongest patch for this class"
+        label = "Go to the strongest patch"
         self.strongest = widgets.Button(description=label, layout={"width": "auto"})
         self.strongest.on_click(lambda _: self.attempt(self.go_to_strongest))
         for control in self.controls.values():
-            control.layout.width = "27em"
-        image, *place = sliders.values()
-        self.children = (
-            self.look,
-            widgets.HBox([image, menu, self.strongest], layout=WRAP),
-            widgets.HBox(place, layout=WRAP),
-            self.view,
-            self.text,
-        )
+            control.layout.width = "18em"
+        image, row, column = sliders.values()
+        controls = [image, menu, self.strongest, row, column]
+        wrap = widgets.HBox(controls, layout={"flex_flow": "row wrap"})
+        self.children = (self.look, wrap, self.view, self.text)
         self.go_to_strongest()
 
     def go_to_strongest(self) -> None:
@@ -100,21 +96,22 @@ class EvidenceExplorer(Redrawn):
                 grid = self.model.grid(images.shape[1:3])
                 name = self.reference.classes[self.reference.labels[r]]
                 found.images.append(crop(images[r], grid, (i, j)))
-                found.titles.append(f"{name} {distances[r, i, j]:.2f}")
+                found.titles.append(f"{name}\n{distances[r, i, j]:.2f} away")
         return found
 
     def places(self, image: int, target: int, row: int, column: int) -> Pictures:
         """Return the image and the evidence with the patch framed, and the patch."""
         pixels, cell = self.images.images[image - 1], (row - 1, column - 1)
+        # Overlapping patches shout: the strongest half percent shares the darkest colour.
         maps = self.grid.paint(self.evidence(image), pixels.shape[:2])
-        painted = overlay(pixels, maps[target], float(np.abs(maps).max()) or 1.0)
+        painted = overlay(pixels, maps[target], float(np.quantile(np.abs(maps), 0.995)) or 1.0)
         pictures = [framed(picture, self.grid, [cell]) for picture in (pixels, painted)]
         name = self.images.classes[self.images.labels[image - 1]]
         return Pictures(
             [*pictures, crop(pixels, self.grid, cell)],
             [
                 f"The image: {name}",
-                f"Evidence for {self.model.classes[target]}: red for, blue against",
+                f"Evidence for {self.model.classes[target]}",
                 "The patch",
             ],
         )
@@ -138,7 +135,8 @@ class EvidenceExplorer(Redrawn):
         """Return the same pictures as a figure, and the same words."""
         places, near = self.places(image, target, row, column), self.nearest(image, row, column)
         _, text = self.page(image, target, row, column)
-        return gallery(places.images + near.images, places.titles + near.titles, text, 4), text
+        pictures, titles = places.images + near.images, places.titles + near.titles
+        return gallery(pictures, titles, fill(text, 90), 6), text
 
     def _evidence(self, image: int) -> NDArray[np.floating]:
         """Return what the model says of an image, counted from 1: (C, h, w)."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any, cast
 
 import ipywidgets as widgets
@@ -89,7 +90,7 @@ class BeTheBagNet(Redrawn):
         self.deal(menu.value)
         super().__init__(self.page, {"q": menu}, twin=self.twin_of)
         menu.layout.width = "auto"
-        wrap = {"flex_flow": "row wrap"}
+        wrap = {"flex_flow": "row wrap", "align_items": "center"}
         self.children = (
             self.look,
             widgets.HBox([menu, self.more, self.next, self.save], layout=wrap),
@@ -170,24 +171,27 @@ class BeTheBagNet(Redrawn):
         self.redraw()
         self.more.focus()
 
-    def score(self) -> str:
-        """Return who was right how often."""
-        n = len(self.answers)
-        you, bag = (sum(answer[COLUMNS.index(c)] for answer in self.answers)
-                    for c in ("right", "bagnet_right"))  # fmt: skip
-        return f"you {you} of {n}, BagNet {bag} of {n}" if n else "no answers yet"
+    @property
+    def right(self) -> tuple[int, int]:
+        """How many answers of yours were right, and how many of the BagNet's."""
+        you, bag = (COLUMNS.index(name) for name in ("right", "bagnet_right"))
+        return sum(a[you] for a in self.answers), sum(a[bag] for a in self.answers)
 
     def title(self) -> str:
-        """Return where in the game we are."""
-        number = len(self.answers) + (self.round.guess is None)
+        """Return where in the game we are, and who has won."""
+        you, bag = self.right
         if self.over:
-            return f"The result after {counted(self.rounds, 'picture')}"
+            return "You win!" if you > bag else "The BagNet wins!" if bag > you else "A draw!"
+        number = len(self.answers) + (self.round.guess is None)
         return f"Picture {number}" + (f" of {self.rounds}" if number <= self.rounds else "")
 
     def page(self, q: int) -> tuple[str, str]:
         """Return the view of the round as HTML, and in words."""
-        title, score = self.title(), self.score()
-        return game(self.round, title, score), f"{title}: {self.round.text()} Score: {score}."
+        n, title, text = len(self.answers), self.title(), self.round.text()
+        score = "you {} of {n}, BagNet {} of {n}".format(*self.right, n=n) if n else ""
+        text += f" Score: {score}." if n else ""
+        text += f" {title} Save your answers for the class, or play on." if self.over else ""
+        return game(self.round, title, score), text
 
     def twin_of(self, q: int) -> tuple[Figure, str]:
         """Return the view of the round as a figure, and in words."""
@@ -197,7 +201,7 @@ class BeTheBagNet(Redrawn):
         if seen.guess is not None:
             pictures = [framed(seen.image, seen.grid, seen.cells), *pictures]
             titles = [seen.classes[seen.truth], *titles]
-        return gallery(pictures, titles, text, 6), text
+        return gallery(pictures, titles, fill(text, 90), 6), text
 
     def save_answers(self) -> None:
         """Write all answers of this game to its file, and say where that is."""
