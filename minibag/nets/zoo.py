@@ -1,4 +1,4 @@
-"""Trained models by name or from files, each network with a card that says where it comes from."""
+"""Trained models by name or from files, with cards that say where they come from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def list_models() -> list[str]:
-    """Return the names of the trained networks that came with minibag, for `load`."""
+    """Return the names of the trained models that came with minibag, for `load`."""
     return sorted(path.stem for path in WEIGHTS.glob("*.json"))
 
 
@@ -50,23 +50,35 @@ def load(name_or_path: str | Path) -> Predictor:
         raise ValueError(f"{path} holds something else than a model of minibag")
     from minibag.words import BagOfVisualWords
 
+    if path.parent == WEIGHTS:  # others have no card: a file of words says itself what it is
+        _read_card(path)
     return BagOfVisualWords.load(path)
 
 
 def _load_net(path: Path) -> NetPredictor:
     """Return the network of a file, once its card has proved to belong to it."""
-    weights, beside = path.read_bytes(), card_path(path)
-    if not beside.is_file():
-        raise FileNotFoundError(f"the card {beside} is missing: it belongs to {path}")
+    card = _read_card(path)
     try:
-        card: dict[str, Any] = json.loads(beside.read_text())
-        if hashlib.sha256(weights).hexdigest() != card.pop("sha256"):
-            raise ValueError("the sha256 differs: one of the two is damaged, or of another model")
         arrays = {
-            k: v.float() if v.is_floating_point() else v for k, v in read_arrays(weights).items()
+            k: v.float() if v.is_floating_point() else v
+            for k, v in read_arrays(path.read_bytes()).items()
         }
         classes, architecture = tuple(card.pop("classes")), card.pop("architecture")
         net = filled(architecture, arrays).eval()
         return as_predictor(net, classes, architecture, card)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the card {beside} does not describe {path}: {error!r}") from error
+        raise ValueError(f"{card_path(path)} does not describe {path}: {error!r}") from error
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """Return the card of a file, without the sha256 that proves that it belongs to it."""
+    beside = card_path(path)
+    if not beside.is_file():
+        raise FileNotFoundError(f"the card {beside} is missing: it belongs to {path}")
+    try:
+        card: dict[str, Any] = json.loads(beside.read_text())
+        if hashlib.sha256(path.read_bytes()).hexdigest() != card.pop("sha256"):
+            raise ValueError("the sha256 differs: one of the two is damaged, or of another model")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{beside} does not describe {path}: {error!r}") from error
+    return card
