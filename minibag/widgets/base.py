@@ -15,6 +15,7 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
+from minibag.figures.base import compact
 from minibag.figures.html import img, png
 
 # Large type for the back row; colours of the page's theme, dark ones too. "Working" only shows
@@ -117,5 +118,6 @@ class Redrawn(widgets.VBox):
         figure, alt = self.twin(**self.values)
         if isinstance(figure, str):
             return bundle
-        stand_in = {"image/png": base64.b64encode(png(figure)).decode(), "text/plain": alt}
+        picture = base64.b64encode(compact(png(figure))).decode()
+        stand_in = {"image/png": picture, "text/plain": alt}
         return {**bundle, **stand_in}, {"image/png": {"alt": alt}}
