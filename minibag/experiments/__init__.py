@@ -17,7 +17,7 @@ __all__ = [
     "unscramble",
 ]
 # These need torch, and load it on first use: scrambling for a word model does not.
-_TEXTURES = ["gram", "synthesise", "texture_distance", "texture_net"]
+_TEXTURES = ["gram", "synthesise", "texture_net"]
 __all__ += _TEXTURES
 
 

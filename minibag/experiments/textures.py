@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from minibag.nets import NetPredictor, normalise
 from minibag.nets.predictor import evaluating, standardise
 
-Network = NetPredictor | nn.Module
-SPREAD = 0.1  # of the noise: stronger noise stays in the result, for no ReLU objects to it
+SPREAD = 0.1  # of the noise: stronger noise stays in the result, which the network hardly sees
 TINY = 1e-12  # a layer that is silent on an image has a Gram matrix of zeros
 
 
@@ -34,23 +33,8 @@ def gram(features: Tensor) -> Tensor:
     return maps @ maps.mT / maps.shape[2]
 
 
-def texture_distance(
-    model: Network,
-    image: NDArray[np.uint8],
-    other: NDArray[np.uint8],
-    layers: Sequence[int] | None = None,
-) -> float:
-    """Return how far the texture of ``other`` is from that of ``image``: 0 if they are alike.
-
-    The squared difference of the Gram matrices, as a share of the squared matrices of ``image``;
-    the mean over layers. Sizes may differ. See `synthesise` for ``layers``.
-    """
-    wanted, found = (_grams(model, _normalised(model, x), layers) for x in (image, other))
-    return _distance(wanted, found).item()
-
-
 def synthesise(
-    model: Network,
+    model: NetPredictor | nn.Module,
     image: NDArray[np.uint8],
     *,
     layers: Sequence[int] | None = None,
@@ -58,6 +42,9 @@ def synthesise(
     seed: int = 0,
 ) -> NDArray[np.uint8]:
     """Return an image with the texture of ``image``, made from noise.
+
+    L-BFGS changes the pixels until the squared difference of the Gram matrices is small, as a
+    share of the squared matrices of ``image``; all layers count alike.
 
     Parameters
     ----------
@@ -77,15 +64,21 @@ def synthesise(
     ValueError
         If the image has another shape, or the network no ReLU with such a number.
     """
-    x = _normalised(model, image)
-    wanted = [matrix.detach() for matrix in _grams(model, x, layers)]
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected one image (H, W, 3), got {image.shape}")
+    net = model.net if isinstance(model, NetPredictor) else model
+    x = normalise(image[None], next(net.parameters()).device)
+    wanted = [matrix.detach() for matrix in _grams(net, x, layers)]
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
     z = (SPREAD * noise).to(x.device).requires_grad_()  # pixels are sigmoid(z): never out of range
     search = torch.optim.LBFGS([z], max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         z.grad = None
-        distance = _distance(wanted, _grams(model, standardise(z.sigmoid()), layers))
+        found = _grams(net, standardise(z.sigmoid()), layers)
+        pairs = zip(wanted, found, strict=True)
+        apart = [((f - w) ** 2).sum() / ((w**2).sum() + TINY) for w, f in pairs]
+        distance = torch.stack(apart).mean()
         distance.backward(inputs=[z])  # and no gradients in the network
         return distance
 
@@ -122,19 +115,9 @@ def texture_net(name: str = "vgg19") -> nn.Sequential:
     return net.features.eval()
 
 
-def _net(model: Network) -> nn.Module:
-    return model.net if isinstance(model, NetPredictor) else model
-
-
-def _normalised(model: Network, image: NDArray[np.uint8]) -> Tensor:
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"expected one image (H, W, 3), got {image.shape}")
-    return normalise(image[None], next(_net(model).parameters()).device)
-
-
-def _grams(model: Network, x: Tensor, layers: Sequence[int] | None) -> list[Tensor]:
+def _grams(net: nn.Module, x: Tensor, layers: Sequence[int] | None) -> list[Tensor]:
     """Return the Gram matrices behind the ReLUs of a network for images (N, 3, H, W)."""
-    net, found = _net(model), list[Tensor]()
+    found: list[Tensor] = []
     hooks = [
         module.register_forward_hook(lambda module, inputs, output: found.append(gram(output)))
         for module in net.modules()
@@ -150,9 +133,3 @@ def _grams(model: Network, x: Tensor, layers: Sequence[int] | None) -> list[Tens
     if not chosen or not set(chosen) <= set(range(len(found))):
         raise ValueError(f"the network has {len(found)} ReLUs, 0 to {len(found) - 1}; got {layers}")
     return [found[layer] for layer in chosen]
-
-
-def _distance(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
-    pairs = zip(wanted, found, strict=True)
-    parts = [((f - w) ** 2).sum() / ((w**2).sum() + TINY) for w, f in pairs]
-    return torch.stack(parts).mean()
