@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -16,18 +17,21 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from minibag.bag import PatchGrid
+from minibag.figures.evidence import gallery
 from minibag.figures.html import bars, card, img, row, verdict
 from minibag.stats import wilson_interval
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 Cell = tuple[int, int]
+Titled = Sequence[tuple[Image, str]]  # pictures (H, W, 3) with their titles
 # The machine's answers come a moment after yours: first you hope, then you know.
 STYLE = """<style>
-.minibag-late { animation: minibag-in 0.4s 0.7s both; }
-@keyframes minibag-in { from { opacity: 0; } }
-@media (prefers-reduced-motion: reduce) { .minibag-late { animation: none; } }
-.minibag-widget :is(td, th).said { text-align: left; padding: 3px 14px 3px 0; }
+.minibag-then { animation: minibag-then 0.4s 0.7s both; }
+@keyframes minibag-then { from { opacity: 0; } }
+@media (prefers-reduced-motion: reduce) { .minibag-then { animation: none; } }
+.minibag-said { font-size: 17px; margin-top: 12px; }
+.minibag-said :is(td, th) { text-align: left; padding: 3px 14px 3px 0; }
 </style>"""
 
 
@@ -86,13 +90,6 @@ class Tally(NamedTuple):
     chance: float
 
 
-class Pictures(NamedTuple):
-    """Pictures (H, W, 3), each with its title."""
-
-    images: list[Image]
-    titles: list[str]
-
-
 def counted(n: int, thing: str) -> str:
     """Return a number with its noun: 1 patch, 2 patches."""
     return f"{n} {thing}" + ("" if n == 1 else "es" if thing.endswith("ch") else "s")
@@ -112,43 +109,40 @@ def framed(image: Image, grid: PatchGrid, cells: Sequence[Cell]) -> Image:
     scale = -(-320 // image.shape[1])
     big = Pillow.fromarray(image.repeat(scale, 0).repeat(scale, 1))
     draw = ImageDraw.Draw(big)
-    for number, (top, left, bottom, right) in enumerate((grid.box(*c) for c in cells), 1):
-        box = (left * scale, top * scale, right * scale - 1, bottom * scale - 1)
-        draw.rectangle(box, outline="black", width=5)
-        draw.rectangle((box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1), outline="white", width=3)
-        if len(cells) > 1:
-            place = box[0] + 7, box[1] + 2
-            draw.text(
-                place, f"{number}", "white", stroke_width=3, stroke_fill="black", font_size=22
-            )
+    for number, cell in enumerate(cells, 1):
+        top, left, bottom, right = (scale * edge for edge in grid.box(*cell))
+        draw.rectangle((left, top, right - 1, bottom - 1), outline="black", width=5)
+        draw.rectangle((left + 1, top + 1, right - 2, bottom - 2), outline="white", width=3)
+        label, place = f"{number}" if len(cells) > 1 else "", (left + 7, top + 2)
+        draw.text(place, label, "white", stroke_width=3, stroke_fill="black", font_size=22)
     return np.asarray(big)
 
 
-def tiles(pictures: Pictures, side: int) -> str:
-    """Return pictures ``side`` pixels wide, in as many rows as it takes, each above its title."""
-    shown = (
-        card(img(p, f"patch: {t}", f"width:{side}px"), *map(escape, t.splitlines()), width=side)
-        for p, t in zip(*pictures, strict=True)
-    )
+def tiles(pictures: Titled, side: str) -> str:
+    """Return pictures as wide as ``side`` (CSS), in as many rows as it takes, titles below."""
+    shown = []
+    for picture, title in pictures:
+        image = img(picture, f"patch: {title}", "width:100%;display:block")
+        name = escape(title).replace("\n", "<br>")
+        shown.append(f'<div style="width:{side}">{image}{name}</div>')
     return row(*shown)
 
 
 def game(seen: Round, title: str, score: str) -> str:
     """Return the page of a round: the patches; after the guess also the image and who was right."""
     n, size = len(seen.cells), "width:min(320px,30vw)"
-    numbers = [f"{i}" for i in range(1, n + 1)]
-    patches = tiles(Pictures(seen.patches, numbers), 120 if n <= 10 else 72 if n <= 28 else 48)
-    question, answers = "Which class is it?", ""
-    picture = (
-        f'<div aria-hidden="true" style="{size};aspect-ratio:1;display:grid;place-items:center;'
-        'background:rgba(128,128,128,.2);font-size:120px">?</div>'
-    )
-    if seen.guess is not None:
-        question, answers = f"It is: {escape(seen.classes[seen.truth])}", _answers(seen)
+    side = "min(120px,11vw)" if n <= 10 else "72px" if n <= 28 else "48px"
+    patches = tiles([(patch, f"{i}") for i, patch in enumerate(seen.patches, 1)], side)
+    if seen.guess is None:
+        head, answers = "Which class is it?", ""
+        veil = "aspect-ratio:1;display:grid;place-items:center;background:rgba(128,128,128,.2)"
+        picture = f'<div aria-hidden="true" style="{size};{veil};font-size:120px">?</div>'
+    else:
+        head, answers = f"It is: {escape(seen.classes[seen.truth])}", _answers(seen)
         picture = img(framed(seen.image, seen.grid, seen.cells), "the whole picture", size)
     return (
         f'{STYLE}<div style="font-size:20px;margin:8px 0"><b>{title}</b> &ensp; {score}</div>'
-        f'<div style="display:flex;gap:28px">{card(_large(question), picture)}'
+        f'<div style="display:flex;gap:28px">{card(_large(head), picture)}'
         f'<div style="flex:1">{patches}{answers}</div></div>'
     )
 
@@ -161,30 +155,29 @@ def _answers(seen: Round) -> str:
     """Return who said what, the BagNet a moment later."""
     name, said = f"BagNet-{seen.grid.size}", np.arange(len(seen.classes)) == seen.guess
     lines = (
-        ("You", counted(len(seen.cells), "patch"), said, ""),
-        (name, "the same", seen.logits, "minibag-late"),
-        (name, f"all {len(seen.grid)}", seen.evidence.mean((1, 2)), "minibag-late"),
+        (f"You, from {counted(len(seen.cells), 'patch')}", said),
+        (f"{name}, from the same", seen.logits),
+        (f"{name}, from all {len(seen.grid)}", seen.evidence.mean((1, 2))),
     )
-    body = "".join(
-        f'<tr class="{late}"><th scope="row" class="said">{who}</th><td class="said">{saw}</td>'
-        f'<td class="said">{verdict(logits, seen.classes, seen.truth)}</td></tr>'
-        for who, saw, logits, late in lines
+    you, *machine = (
+        f'<tr><th scope="row">{who}</th><td>{verdict(logits, seen.classes, seen.truth)}</td></tr>'
+        for who, logits in lines
     )
-    heads = "".join(f'<th scope="col" class="said">{h}</th>' for h in ("Who", "saw", "said"))
-    you, bag = seen.guess == seen.truth, bool(seen.logits.argmax() == seen.truth)
     moral = {
         (True, True): "Both right!",
         (True, False): "You beat the machine!",
         (False, True): "The bag knew. It needs no places, only patches.",
         (False, False): "Too little to go by, for both.",
-    }[you, bag]
-    table = f'<table style="font-size:17px;margin-top:12px"><tr>{heads}</tr>{body}</table>'
-    return f'{table}<div class="minibag-late">{_large(moral)}</div>'
+    }[seen.guess == seen.truth, bool(seen.logits.argmax() == seen.truth)]
+    return (
+        f'<table class="minibag-said">{you}<tbody class="minibag-then">{"".join(machine)}</tbody>'
+        f'</table><div class="minibag-then">{_large(moral)}</div>'
+    )
 
 
 def patch_page(
-    places: Pictures, near: Pictures, said: tuple[Floats, Floats],
-    classes: Sequence[str], truth: int | None,
+    places: Titled, near: Titled, said: Mapping[str, Floats], classes: Sequence[str],
+    truth: int | None,
 ) -> str:  # fmt: skip
     """Return the page of one patch: where it lies, what it says, and the nearest to it.
 
@@ -192,43 +185,43 @@ def patch_page(
     ----------
     places : the image, the evidence and the patch
     near : the nearest patches
-    said : (C,) logits of the patch, and of the image
+    said : logits (C,) by who says them
     classes, truth : names, and the index of the true class, if it has one
     """
-    heads = ("The patch says", "The image says (mean of all)")
-    blocks = [
-        card(escape(title), img(picture, title, "width:min(260px,23vw)"))
-        for picture, title in zip(*places, strict=True)
-    ]
-    tables = [
-        card(head, bars(logits, classes, truth, None, signed=True))
-        for head, logits in zip(heads, said, strict=True)
-    ]
-    nearest = card("Patches of other images that say nearly the same", tiles(near, 96), width=480)
+    blocks = [card(escape(t), img(p, t, "width:min(260px,23vw)")) for p, t in places]
+    tables = [card(who, bars(v, classes, truth, None, signed=True)) for who, v in said.items()]
+    head = "Patches of other images that say nearly the same"
     key = "Red speaks for a class, blue against it. ★ is the true class."
-    return f'{row(*blocks)}<div style="margin:8px 0">{key}</div>{row(*tables, nearest)}'
+    rest = row(*tables, card(head, tiles(near, "96px"), width=480))
+    return f'{row(*blocks)}<div style="margin:8px 0">{key}</div>{rest}'
+
+
+def still(pictures: Titled, text: str) -> Figure:
+    """Return pictures in rows as a figure, with a text above: what stands in for a page."""
+    images, titles = zip(*pictures, strict=True)
+    return gallery(images, titles, fill(text, 90), 6)
 
 
 def human_accuracy(tallies: Sequence[Tally]) -> Figure:
     """Return accuracy against patch size: people with 95 % Wilson intervals, BagNet, chance."""
-    fig, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
-    q, n, right, bagnet_right, patches, chance = map(np.array, zip(*tallies, strict=True))
-    x = np.arange(len(q))
-    for name, shift, colour, marker, wins in (
-        ("people", -0.08, "#0072b2", "o", right),
-        ("BagNet, same patches", 0.08, "#d55e00", "s", bagnet_right),
+    fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+    x = np.arange(len(tallies))
+    for name, shift, colour, marker, right in (
+        ("people", -0.08, "#0072b2", "o", [t.right for t in tallies]),
+        ("BagNet, same patches", 0.08, "#d55e00", "s", [t.bagnet_right for t in tallies]),
     ):
-        ends = np.transpose([wilson_interval(*counts) for counts in zip(wins, n, strict=True)])
-        ax.errorbar(x + shift, wins / n, np.abs(ends - wins / n), label=name, color=colour,
-                    marker=marker, ms=10, lw=2.5, capsize=6)  # fmt: skip
+        rate = np.array([r / t.n for r, t in zip(right, tallies, strict=True)])
+        ends = [wilson_interval(r, t.n) for r, t in zip(right, tallies, strict=True)]
+        spread = np.abs(np.transpose(ends) - rate)
+        ax.errorbar(x + shift, rate, spread, label=name, color=colour, marker=marker, ms=10,
+                    lw=2.5, capsize=6)  # fmt: skip
+    chance = [t.chance for t in tallies]
     ax.plot(x, chance, "--", color="#595959", marker="_", ms=24, lw=2, label="chance")
-    rows = zip(q, n, patches, strict=True)
-    names = [f"{q}\n{counted(n, 'answer')}\n{seen:.1f} patches each" for q, n, seen in rows]
-    ax.set_xticks(x, names)
+    ax.set_xticks(x, [f"{t.q}\nn = {t.n}\n{t.patches:.1f} patches each" for t in tallies])
     ax.tick_params(labelsize=13)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set(ylim=(0, 1.03), xlim=(-0.5, len(x) - 0.5))
-    ax.set_xlabel("side q of the patches (pixels)", fontsize=14)
+    ax.set_xlabel("side q of the patches (pixels), n answers", fontsize=14)
     ax.set_ylabel("right answers (95 % interval)", fontsize=14)
     ax.set_title("What people and a BagNet make of the same small patches", fontsize=15)
     fig.legend(loc="outside lower center", ncols=3, fontsize=13)

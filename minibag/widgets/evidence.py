@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from textwrap import fill
 
 import ipywidgets as widgets
 import numpy as np
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 
 from minibag.bag import BagPredictor
 from minibag.data import ImageSet
-from minibag.figures.evidence import gallery
-from minibag.figures.game import Pictures, crop, framed, patch_page
+from minibag.figures.game import crop, framed, patch_page, still
 from minibag.figures.html import overlay
 from minibag.widgets.base import Redrawn
 
@@ -55,25 +53,28 @@ class EvidenceExplorer(Redrawn):
         self.evidence = lru_cache(32)(self._evidence)
         best = int(self.evidence(1).mean((1, 2)).argmax())
         names = [(name, c) for c, name in enumerate(model.classes)]
-        sliders = {
-            name: widgets.IntSlider(1, 1, end, description=label)
-            for name, end, label in (
-                ("image", len(images), "Image"),
-                ("row", self.grid.shape[0], "Patch row"),
-                ("column", self.grid.shape[1], "Patch column"),
-            )
-        }
+        ends = {"Image": len(images), "Patch row": self.grid.shape[0],
+                "Patch column": self.grid.shape[1]}  # fmt: skip
+        image, row, column = (widgets.IntSlider(1, 1, n, description=d) for d, n in ends.items())
         menu = widgets.Dropdown(options=names, value=best, description="Evidence for")
-        super().__init__(self.page, {**sliders, "target": menu}, twin=self.twin_of)
+        super().__init__(
+            self.page,
+            {"image": image, "target": menu, "row": row, "column": column},
+            twin=self.twin_of,
+        )
         label = "Go to the strongest patch"
         self.strongest = widgets.Button(description=label, layout={"width": "auto"})
         self.strongest.on_click(lambda _: self.attempt(self.go_to_strongest))
-        for control in self.controls.values():
+        for control in (menu, row, column):
             control.layout.width = "18em"
-        image, row, column = sliders.values()
-        controls = [image, menu, self.strongest, row, column]
-        wrap = widgets.HBox(controls, layout={"flex_flow": "row wrap"})
-        self.children = (self.look, wrap, self.view, self.text)
+        wrap = {"flex_flow": "row wrap"}
+        self.children = (
+            self.look,
+            widgets.HBox([image, self.strongest], layout=wrap),
+            widgets.HBox([menu, row, column], layout=wrap),
+            self.view,
+            self.text,
+        )
         self.go_to_strongest()
 
     def go_to_strongest(self) -> None:
@@ -82,61 +83,56 @@ class EvidenceExplorer(Redrawn):
         row, column = divmod(int(maps.argmax()), maps.shape[1])
         self.controls["row"].value, self.controls["column"].value = row + 1, column + 1
 
-    def nearest(self, image: int, row: int, column: int) -> Pictures:
+    def nearest(self, image: int, row: int, column: int) -> list[tuple[NDArray[np.uint8], str]]:
         """Return the reference patches that say most alike, titled with class and distance."""
         logits = self.evidence(image)[:, row - 1, column - 1]
         distances = np.linalg.norm(self.votes - logits, axis=3)
         pixels, images = self.images.images[image - 1], self.reference.images
         if images.shape[1:] == pixels.shape:
             distances[(images == pixels).all((1, 2, 3))] = np.inf  # the image itself
-        near = np.argsort(distances, axis=None, kind="stable")[: self.k]
-        found = Pictures([], [])
+        others = np.isfinite(distances).sum()
+        near = np.argsort(distances, axis=None, kind="stable")[: min(self.k, others)]
+        grid, found = self.model.grid(images.shape[1:3]), []
         for r, i, j in np.transpose(np.unravel_index(near, distances.shape)).tolist():
-            if np.isfinite(distances[r, i, j]):
-                grid = self.model.grid(images.shape[1:3])
-                name = self.reference.classes[self.reference.labels[r]]
-                found.images.append(crop(images[r], grid, (i, j)))
-                found.titles.append(f"{name}\n{distances[r, i, j]:.2f} away")
+            name = self.reference.classes[self.reference.labels[r]]
+            found.append((crop(images[r], grid, (i, j)), f"{name}\n{distances[r, i, j]:.2f} away"))
         return found
 
-    def places(self, image: int, target: int, row: int, column: int) -> Pictures:
+    def places(
+        self, image: int, target: int, row: int, column: int
+    ) -> list[tuple[NDArray[np.uint8], str]]:
         """Return the image and the evidence with the patch framed, and the patch."""
         pixels, cell = self.images.images[image - 1], (row - 1, column - 1)
         # Overlapping patches shout: the strongest half percent shares the darkest colour.
         maps = self.grid.paint(self.evidence(image), pixels.shape[:2])
         painted = overlay(pixels, maps[target], float(np.quantile(np.abs(maps), 0.995)) or 1.0)
-        pictures = [framed(picture, self.grid, [cell]) for picture in (pixels, painted)]
         name = self.images.classes[self.images.labels[image - 1]]
-        return Pictures(
-            [*pictures, crop(pixels, self.grid, cell)],
-            [
-                f"The image: {name}",
-                f"Evidence for {self.model.classes[target]}",
-                "The patch",
-            ],
-        )
+        return [
+            (framed(pixels, self.grid, [cell]), f"The image: {name}"),
+            (framed(painted, self.grid, [cell]), f"Evidence for {self.model.classes[target]}"),
+            (crop(pixels, self.grid, cell), "The patch"),
+        ]
 
     def page(self, image: int, target: int, row: int, column: int) -> tuple[str, str]:
         """Return all there is to see of the patch in this row and column, and in words."""
         classes, evidence = self.model.classes, self.evidence(image)
         name = self.images.classes[self.images.labels[image - 1]]
-        said = evidence[:, row - 1, column - 1], evidence.mean((1, 2))
+        patch, whole, q = evidence[:, row - 1, column - 1], evidence.mean((1, 2)), self.grid.size
+        said = {"The patch says": patch, "The image says (mean of all)": whole}
         text = (
-            f"The patch in row {row}, column {column}, {self.grid.size} x {self.grid.size} pixels, "
-            f"says {said[0][target]:+.2f} for {classes[target]}, and most for "
-            f"{classes[said[0].argmax()]}. The image, the mean of {len(self.grid)} patches, says "
-            f"{said[1][target]:+.2f}."
+            f"The patch in row {row}, column {column}, {q} x {q} pixels, says {patch[target]:+.2f} "
+            f"for {classes[target]}, and most for {classes[patch.argmax()]}. The image, the mean "
+            f"of {len(self.grid)} patches, says {whole[target]:+.2f}."
         )
         truth = classes.index(name) if name in classes else None
         pictures = self.places(image, target, row, column), self.nearest(image, row, column)
         return patch_page(*pictures, said, classes, truth), text
 
-    def twin_of(self, image: int, target: int, row: int, column: int) -> tuple[Figure, str]:
+    def twin_of(self, **values: int) -> tuple[Figure, str]:
         """Return the same pictures as a figure, and the same words."""
-        places, near = self.places(image, target, row, column), self.nearest(image, row, column)
-        _, text = self.page(image, target, row, column)
-        pictures, titles = places.images + near.images, places.titles + near.titles
-        return gallery(pictures, titles, fill(text, 90), 6), text
+        text = self.page(**values)[1]
+        near = self.nearest(values["image"], values["row"], values["column"])
+        return still([*self.places(**values), *near], text), text
 
     def _evidence(self, image: int) -> NDArray[np.floating]:
         """Return what the model says of an image, counted from 1: (C, h, w)."""

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from textwrap import fill
-from typing import Any, cast
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -19,8 +18,7 @@ from matplotlib.figure import Figure
 
 from minibag.bag import BagPredictor
 from minibag.data import ImageSet
-from minibag.figures.evidence import gallery
-from minibag.figures.game import Round, counted, framed, game
+from minibag.figures.game import Round, counted, framed, game, still
 from minibag.machine import whole_file
 from minibag.widgets.answers import COLUMNS
 from minibag.widgets.base import Redrawn
@@ -60,14 +58,9 @@ class BeTheBagNet(Redrawn):
     """
 
     def __init__(
-        self,
-        images: ImageSet,
-        models: Mapping[int, BagPredictor] | None = None,
-        *,
-        rounds: int = 10,
-        folder: str | Path = "answers",
-        seed: int | None = None,
-    ) -> None:
+        self, images: ImageSet, models: Mapping[int, BagPredictor] | None = None, *,
+        rounds: int = 10, folder: str | Path = "answers", seed: int | None = None,
+    ) -> None:  # fmt: skip
         if not len(images) or rounds < 1:
             raise ValueError(f"the game needs images and rounds, got {len(images)} and {rounds}")
         self.images, self.rounds, self.folder = images, rounds, Path(folder)
@@ -82,12 +75,10 @@ class BeTheBagNet(Redrawn):
         self.guesses = [
             self._button(name, partial(self.guess, c)) for c, name in enumerate(images.classes)
         ]
-        sizes = sorted(self.models)
-        menu = widgets.Dropdown(
-            options=[(f"{q} x {q} pixels", q) for q in sizes],
-            value=sizes[len(sizes) // 2], description="Patch size q",
-        )  # fmt: skip
-        self.deal(menu.value)
+        sizes = [(f"{q} x {q} pixels", q) for q in sorted(self.models)]
+        middle = sizes[len(sizes) // 2][1]
+        menu = widgets.Dropdown(options=sizes, value=middle, description="Patch size q")
+        self.deal(middle)
         super().__init__(self.page, {"q": menu}, twin=self.twin_of)
         menu.layout.width = "auto"
         wrap = {"flex_flow": "row wrap", "align_items": "center"}
@@ -100,9 +91,9 @@ class BeTheBagNet(Redrawn):
         )
 
     def _button(self, label: str, action: Callable[[], None]) -> widgets.Button:
-        layout = {"width": "auto", "height": "40px"}
-        button = widgets.Button(description=label, layout=layout)
-        button.on_click(lambda _: self.attempt(action))
+        button = widgets.Button(description=label, layout={"width": "auto", "height": "40px"})
+        # The second click of a double click comes when the button is out of its turn.
+        button.on_click(lambda _: None if button.disabled else self.attempt(action))
         return button
 
     def deal(self, q: int) -> None:
@@ -112,13 +103,12 @@ class BeTheBagNet(Redrawn):
             mine = np.flatnonzero(self.images.labels == label)
             self.waiting[label] = self.rng.permutation(mine).tolist()
         image = self.images.images[self.waiting[label].pop()]
-        grid = self.models[q].grid(image.shape[:2])
+        grid, evidence = self.models[q].grid(image.shape[:2]), self.models[q].evidence(image[None])
         # A child of its own: pictures to come do not depend on how many patches there are.
-        order = self.rng.spawn(1)[0].permutation(len(grid))
-        self.order = [(int(i), int(j)) for i, j in zip(*divmod(order, grid.shape[1]), strict=True)]
-        evidence = self.models[q].evidence(image[None])[0]
+        order = self.rng.spawn(1)[0].permutation(list(np.ndindex(grid.shape)))
+        self.order = [(int(i), int(j)) for i, j in order]
         cells = tuple(self.order[:1])
-        self.round = Round(image, grid, cells, self.images.classes, label, evidence)
+        self.round = Round(image, grid, cells, self.images.classes, label, evidence[0])
 
     @property
     def fresh(self) -> bool:
@@ -154,8 +144,6 @@ class BeTheBagNet(Redrawn):
 
     def guess(self, label: int) -> None:
         """Answer with a class; the truth comes out."""
-        if self.round.guess is not None:  # the second click of a double click
-            return
         self.round = seen = replace(self.round, guess=label)
         truth, guess, bag = (seen.classes[c] for c in (seen.truth, label, seen.logits.argmax()))
         sizes = len(self.answers) + 1, seen.grid.size, len(seen.cells), len(seen.classes)
@@ -165,8 +153,6 @@ class BeTheBagNet(Redrawn):
 
     def next_picture(self) -> None:
         """Go on with another picture, at the patch size of the menu."""
-        if self.round.guess is None:  # the second click of a double click
-            return
         self.deal(self.values["q"])
         self.redraw()
         self.more.focus()
@@ -196,12 +182,11 @@ class BeTheBagNet(Redrawn):
     def twin_of(self, q: int) -> tuple[Figure, str]:
         """Return the view of the round as a figure, and in words."""
         seen, text = self.round, self.page(q)[1]
-        pictures = seen.patches
-        titles = [f"patch {i}" for i in range(1, len(pictures) + 1)]
+        pictures = [(patch, f"patch {i}") for i, patch in enumerate(seen.patches, 1)]
         if seen.guess is not None:
-            pictures = [framed(seen.image, seen.grid, seen.cells), *pictures]
-            titles = [seen.classes[seen.truth], *titles]
-        return gallery(pictures, titles, fill(text, 90), 6), text
+            whole = framed(seen.image, seen.grid, seen.cells)
+            pictures.insert(0, (whole, seen.classes[seen.truth]))
+        return still(pictures, text), text
 
     def save_answers(self) -> None:
         """Write all answers of this game to its file, and say where that is."""
@@ -214,25 +199,21 @@ class BeTheBagNet(Redrawn):
 
 def zoo_bagnets(classes: tuple[str, ...]) -> dict[int, BagPredictor]:
     """Return the BagNets that came with minibag for these classes, by patch size."""
-    from minibag.nets import list_models, load
+    from minibag.nets import BagNetPredictor, list_models, load
 
-    names = [found for name in list_models() if (found := re.fullmatch(r".*-bagnet(\d+)", name))]
-    models = {int(found[1]): model for found in names
-              if (model := load(found[0])).classes == classes}  # fmt: skip
-    return cast(dict[int, BagPredictor], models)
+    models = [load(name) for name in list_models() if re.fullmatch(r".*-bagnet\d+", name)]
+    bags = [m for m in models if isinstance(m, BagNetPredictor) and m.classes == classes]
+    return {bag.grid((64, 64)).size: bag for bag in bags}
 
 
 def checked(images: ImageSet, models: Mapping[int, BagPredictor]) -> dict[int, BagPredictor]:
     """Return the models if they fit the images, ValueError otherwise."""
     if not models:
         raise ValueError(
-            f"no BagNet came with minibag for {images.classes}: give models={{q: model}}"
+            f"no BagNet came with minibag for {images.classes}: give models={{q: bag}}"
         )
     for q, model in models.items():
-        size = model.grid(images.images.shape[1:3]).size
-        if (tuple(model.classes), size) != (images.classes, q):
-            raise ValueError(
-                f"expected a model with patches of q={q} pixels for the classes {images.classes}, "
-                f"got one with patches of {size} for {tuple(model.classes)}"
-            )
+        size, asked = model.grid(images.images.shape[1:3]).size, (q, images.classes)
+        if asked != (given := (size, tuple(model.classes))):
+            raise ValueError(f"expected a model of patch size and classes {asked}, got {given}")
     return dict(models)

@@ -78,7 +78,7 @@ def test_the_map_is_red_where_patches_speak_for_the_class_and_blue_against(image
     painted = explorer.grid.paint(maps, images.images.shape[1:3])
     for target in range(2):
         move(explorer, target=target)
-        shown = explorer.places(**explorer.values).images[1].astype(int)
+        shown = explorer.places(**explorer.values)[1][0].astype(int)
         scale = shown.shape[0] // 64
         y, x = np.unravel_index(np.abs(painted[target]).argmax(), painted.shape[1:])
         red, _, blue = shown[y * scale + scale // 2, x * scale + scale // 2]
@@ -99,7 +99,7 @@ def test_nearest_patches_are_those_of_a_loop_over_other_images(explorer, images,
                     found.append((float(np.sqrt(((maps[:, i, j] - mine) ** 2).sum())), n, i, j))
     found.sort()
     shown = pictures(explorer.view.value)[3:]
-    titles = re.findall(r"<div>(\w+)</div><div>(\d+\.\d\d) away</div>", explorer.view.value)
+    titles = re.findall(r">(\w+)<br>(\d+\.\d\d) away</div>", explorer.view.value)
     assert len(shown) == len(titles) == 8
     np.testing.assert_allclose(
         [float(d) for _, d in titles], [d for d, *_ in found[:8]], atol=0.0051
@@ -116,8 +116,8 @@ def test_an_image_is_not_its_own_neighbour_even_in_a_reference_of_its_own(images
     model = mb.load("critters-bagnet9")
     explorer = EvidenceExplorer(images[:4], model, images[2:12], k=500)
     near = explorer.nearest(3, 2, 2)
-    assert len(near.images) == 9 * len(explorer.grid)  # ten images, one of them is itself
-    assert len(explorer.nearest(1, 2, 2).images) == min(500, 10 * len(explorer.grid))
+    assert len(near) == 9 * len(explorer.grid)  # ten images, one of them is itself
+    assert len(explorer.nearest(1, 2, 2)) == min(500, 10 * len(explorer.grid))
 
 
 def test_the_evidence_of_the_reference_is_computed_once_and_of_200_images_at_most():
