@@ -40,7 +40,7 @@ def test_rows_are_those_of_a_plain_loop(rotate):
 
 
 def test_grid_1_is_the_plain_accuracy_of_a_trained_model():
-    model, images = mb.load("critters-vgg"), mb.critters("test", 60)
+    model, images = mb.load("critters-vgg"), mb.critters("test", 30)
     one, many = accuracy_by_grid(model, images, (1, 16))
     assert one.accuracy == (model.logits(images.images).argmax(1) == images.labels).mean() > 0.8
     assert many.accuracy < 0.5
