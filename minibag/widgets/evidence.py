@@ -22,7 +22,8 @@ class EvidenceExplorer(Redrawn):
     """Pick an image and a class, move a patch: its evidence, the image's, and its nearest patches.
 
     Nearest are the patches that the model votes for most alike: those with the smallest Euclidean
-    distance between their vectors of evidence. A patch of the same image never counts.
+    distance between their vectors of evidence, one of an image and none of the image itself.
+    Patches of the same word say the same: which of them are shown is drawn at random.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ class EvidenceExplorer(Redrawn):
     ) -> None:  # fmt: skip
         if reference is None:
             reference = images.subset(min(len(images), REFERENCE))
+        reference = reference[np.random.default_rng(0).permutation(len(reference))]
         if not len(images) or not len(reference) or k < 1:
             counts = f"{len(images)}, {len(reference)} and k={k}"
             raise ValueError(f"expected images, reference images and k of at least 1, got {counts}")
@@ -84,18 +86,18 @@ class EvidenceExplorer(Redrawn):
         self.controls["row"].value, self.controls["column"].value = row + 1, column + 1
 
     def nearest(self, image: int, row: int, column: int) -> list[tuple[NDArray[np.uint8], str]]:
-        """Return the reference patches that say most alike, titled with class and distance."""
+        """Return the patches that say most alike, one of an image, with class and distance."""
         logits = self.evidence(image)[:, row - 1, column - 1]
         distances = np.linalg.norm(self.votes - logits, axis=3)
         pixels, images = self.images.images[image - 1], self.reference.images
         if images.shape[1:] == pixels.shape:
             distances[(images == pixels).all((1, 2, 3))] = np.inf  # the image itself
-        others = np.isfinite(distances).sum()
-        near = np.argsort(distances, axis=None, kind="stable")[: min(self.k, others)]
         grid, found = self.model.grid(images.shape[1:3]), []
-        for r, i, j in np.transpose(np.unravel_index(near, distances.shape)).tolist():
-            name = self.reference.classes[self.reference.labels[r]]
-            found.append((crop(images[r], grid, (i, j)), f"{name}\n{distances[r, i, j]:.2f} away"))
+        for r in np.argsort(distances.min((1, 2)), kind="stable")[: self.k]:
+            i, j = divmod(int(distances[r].argmin()), grid.shape[1])
+            name, away = self.reference.classes[self.reference.labels[r]], distances[r, i, j]
+            if np.isfinite(away):
+                found.append((crop(images[r], grid, (i, j)), f"{name}\n{away:.2f} away"))
         return found
 
     def places(
