@@ -135,8 +135,10 @@ def game(seen: Round, title: str, score: str) -> str:
     patches = tiles([(patch, f"{i}") for i, patch in enumerate(seen.patches, 1)], side)
     if seen.guess is None:
         head, answers = "Which class is it?", ""
-        veil = "aspect-ratio:1;display:grid;place-items:center;background:rgba(128,128,128,.2)"
-        picture = f'<div aria-hidden="true" style="{size};{veil};font-size:120px">?</div>'
+        rows, columns, _ = seen.image.shape
+        veil = "display:grid;place-items:center;background:rgba(128,128,128,.2);font-size:120px"
+        shape = f"{size};aspect-ratio:{columns}/{rows}"
+        picture = f'<div aria-hidden="true" style="{shape};{veil}">?</div>'
     else:
         head, answers = f"It is: {escape(seen.classes[seen.truth])}", _answers(seen)
         picture = img(framed(seen.image, seen.grid, seen.cells), "the whole picture", size)
@@ -204,7 +206,8 @@ def still(pictures: Titled, text: str) -> Figure:
 
 def human_accuracy(tallies: Sequence[Tally]) -> Figure:
     """Return accuracy against patch size: people with 95 % Wilson intervals, BagNet, chance."""
-    fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+    with plt.rc_context({"font.size": 14}):
+        fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
     x = np.arange(len(tallies))
     for name, shift, colour, marker, right in (
         ("people", -0.08, "#0072b2", "o", [t.right for t in tallies]),
@@ -212,17 +215,14 @@ def human_accuracy(tallies: Sequence[Tally]) -> Figure:
     ):
         rate = np.array([r / t.n for r, t in zip(right, tallies, strict=True)])
         ends = [wilson_interval(r, t.n) for r, t in zip(right, tallies, strict=True)]
-        spread = np.abs(np.transpose(ends) - rate)
-        ax.errorbar(x + shift, rate, spread, label=name, color=colour, marker=marker, ms=10,
-                    lw=2.5, capsize=6)  # fmt: skip
+        ax.errorbar(x + shift, rate, np.abs(np.transpose(ends) - rate), label=name, color=colour,
+                    marker=marker, ms=10, lw=2.5, capsize=6)  # fmt: skip
     chance = [t.chance for t in tallies]
     ax.plot(x, chance, "--", color="#595959", marker="_", ms=24, lw=2, label="chance")
     ax.set_xticks(x, [f"{t.q}\nn = {t.n}\n{t.patches:.1f} patches each" for t in tallies])
-    ax.tick_params(labelsize=13)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set(ylim=(0, 1.03), xlim=(-0.5, len(x) - 0.5))
-    ax.set_xlabel("side q of the patches (pixels), n answers", fontsize=14)
-    ax.set_ylabel("right answers (95 % interval)", fontsize=14)
+    ax.set(ylim=(0, 1.03), xlim=(-0.5, len(x) - 0.5), ylabel="right answers (95 % interval)",
+           xlabel="side q of the patches (pixels), n answers")  # fmt: skip
     ax.set_title("What people and a BagNet make of the same small patches", fontsize=15)
-    fig.legend(loc="outside lower center", ncols=3, fontsize=13)
+    fig.legend(loc="outside lower center", ncols=3, fontsize=14)
     return fig

@@ -45,6 +45,7 @@ class EvidenceExplorer(Redrawn):
     ) -> None:  # fmt: skip
         if reference is None:
             reference = images.subset(min(len(images), REFERENCE))
+        # Among patches that are equally near, no class comes first.
         reference = reference[np.random.default_rng(0).permutation(len(reference))]
         if not len(images) or not len(reference) or k < 1:
             counts = f"{len(images)}, {len(reference)} and k={k}"
@@ -59,24 +60,18 @@ class EvidenceExplorer(Redrawn):
                 "Patch column": self.grid.shape[1]}  # fmt: skip
         image, row, column = (widgets.IntSlider(1, 1, n, description=d) for d, n in ends.items())
         menu = widgets.Dropdown(options=names, value=best, description="Evidence for")
-        super().__init__(
-            self.page,
-            {"image": image, "target": menu, "row": row, "column": column},
-            twin=self.twin_of,
+        controls = {"image": image, "target": menu, "row": row, "column": column}
+        super().__init__(self.page, controls, self.twin_of)
+        self.strongest = widgets.Button(
+            description="Go to the strongest patch", layout={"width": "auto"}
         )
-        label = "Go to the strongest patch"
-        self.strongest = widgets.Button(description=label, layout={"width": "auto"})
         self.strongest.on_click(lambda _: self.attempt(self.go_to_strongest))
         for control in (menu, row, column):
             control.layout.width = "18em"
         wrap = {"flex_flow": "row wrap"}
-        self.children = (
-            self.look,
-            widgets.HBox([image, self.strongest], layout=wrap),
-            widgets.HBox([menu, row, column], layout=wrap),
-            self.view,
-            self.text,
-        )
+        lines = ([image, self.strongest], [menu, row, column])
+        boxes = (widgets.HBox(line, layout=wrap) for line in lines)
+        self.children = (self.look, *boxes, self.view, self.text)
         self.go_to_strongest()
 
     def go_to_strongest(self) -> None:

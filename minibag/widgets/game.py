@@ -82,13 +82,10 @@ class BeTheBagNet(Redrawn):
         super().__init__(self.page, {"q": menu}, twin=self.twin_of)
         menu.layout.width = "auto"
         wrap = {"flex_flow": "row wrap", "align_items": "center"}
-        self.children = (
-            self.look,
-            widgets.HBox([menu, self.more, self.next, self.save], layout=wrap),
-            widgets.HBox([widgets.HTML("Your guess:"), *self.guesses], layout=wrap),
-            self.view,
-            self.text,
-        )
+        ask = widgets.HTML("Your guess:")
+        lines = ([menu, self.more, self.next, self.save], [ask, *self.guesses])
+        boxes = (widgets.HBox(line, layout=wrap) for line in lines)
+        self.children = (self.look, *boxes, self.view, self.text)
 
     def _button(self, label: str, action: Callable[[], None]) -> widgets.Button:
         button = widgets.Button(description=label, layout={"width": "auto", "height": "40px"})

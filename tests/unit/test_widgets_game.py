@@ -229,6 +229,16 @@ def test_a_second_click_on_the_same_button_counts_once(play):
     assert play.round.image is image
 
 
+def test_the_keyboard_is_led_to_the_button_whose_turn_it_is(play, monkeypatch):
+    led = []
+    monkeypatch.setattr(type(play.next), "focus", lambda button: led.append(button.description))
+    for _ in range(3):
+        play.guesses[0].click()
+        play.next.click()
+    more = "Show one more patch"
+    assert led == ["Next picture", more, "Next picture", more, "Save my answers", more]
+
+
 def test_an_error_stands_in_the_widget(play, tmp_path):
     play.guesses[0].click()
     (tmp_path / "answers").write_text("in the way")
