@@ -1,4 +1,4 @@
-"""What scrambling does to models: accuracy against the grid, and the patches that survive."""
+"""What scrambling does to models: accuracy against the grid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.isotonic import isotonic_regression
 
-from minibag.bag import PatchGrid
 from minibag.experiments import ScrambledAccuracy
 
 # Colour, line and marker differ from model to model: any one of them tells curves apart.
@@ -90,35 +89,3 @@ def _apart(heights: Sequence[float], gap: float) -> NDArray[np.floating]:
     result = np.empty(len(order))
     result[order] = isotonic_regression(np.asarray(heights)[order] - steps, y_min=gap / 2) + steps
     return result
-
-
-def surviving_figure(
-    image: NDArray[np.uint8], patches: PatchGrid, kept: NDArray[np.bool_], title: str
-) -> Figure:
-    """Return a scrambled image with the middle of each patch: a disc if it survived, else a cross.
-
-    Parameters
-    ----------
-    image : uint8 (H, W, 3), scrambled
-    patches : where the model looks, ``model.grid((H, W))``
-    kept : (h, w) from `surviving_patches`
-    title : what the figure says
-
-    Raises
-    ------
-    ValueError
-        If ``kept`` is not of the grid's shape.
-    """
-    if kept.shape != patches.shape:
-        raise ValueError(f"kept is {kept.shape}, the grid of patches {patches.shape}")
-    y, x = np.meshgrid(*patches.centres(), indexing="ij")
-    fig, ax = plt.subplots(figsize=(5.6, 5.2), layout="constrained")
-    ax.imshow(image, interpolation="nearest", alpha=0.65)
-    whole = f"in one cell: {kept.sum()} of {kept.size} patches"
-    ax.scatter(x[kept], y[kept], 42, color="#0072b2", marker="o", ec="white", label=whole)
-    across = f"across a seam: {(~kept).sum()}"
-    ax.scatter(x[~kept], y[~kept], 36, color="#a33c00", marker="x", lw=1.8, label=across)
-    ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=12)
-    fig.legend(loc="outside lower center", ncols=2, fontsize=10.5, frameon=False)
-    return fig

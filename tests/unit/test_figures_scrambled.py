@@ -1,4 +1,4 @@
-"""What the pictures of scrambling show."""
+"""What the picture of accuracy against the grid shows."""
 
 from itertools import pairwise
 
@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from minibag.bag import PatchGrid
 from minibag.experiments import ScrambledAccuracy
-from minibag.figures.scrambled import STYLES, accuracy_curves, surviving_figure
+from minibag.figures.scrambled import STYLES, accuracy_curves
 
 
 @pytest.fixture(autouse=True)
@@ -61,15 +60,3 @@ def test_models_may_have_other_grids():
 def test_nothing_to_draw_and_too_much_are_refused(rows):
     with pytest.raises(ValueError, match=f"1 to {len(STYLES)} curves"):
         accuracy_curves(rows, 0.1, "")
-
-
-def test_surviving_patches_are_discs_and_the_others_crosses():
-    kept = np.array([[True, False], [False, False]])
-    image = np.zeros((12, 12, 3), np.uint8)
-    axes = surviving_figure(image, PatchGrid(4, 8, 0, (2, 2)), kept, "One is left").axes[0]
-    discs, crosses = axes.collections
-    np.testing.assert_array_equal(discs.get_offsets(), [[1.5, 1.5]])
-    assert len(crosses.get_offsets()) == 3
-    assert "1 of 4" in discs.get_label()
-    with pytest.raises(ValueError, match=r"\(2, 3\)"):
-        surviving_figure(image, PatchGrid(4, 8, 0, (2, 3)), kept, "")
