@@ -75,7 +75,7 @@ def test_library_stays_small():
 
 def test_thirteen_lessons_hide_little_code_in_the_library():
     hidden = sum(code_lines(path) for path in MODULES if room_of(path) in LESSON_ROOMS)
-    assert hidden <= 250 * sum(map(len, course.LESSONS))
+    assert hidden <= 300 * sum(map(len, course.LESSONS))
 
 
 def imported_rooms(path: Path) -> set[str]:
