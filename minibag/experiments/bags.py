@@ -13,6 +13,7 @@ from minibag.bag import BagPredictor, PatchGrid
 from minibag.experiments.scramble import Ints, Shuffle, surviving_patches
 
 Floats = NDArray[np.floating]
+CALL = 64 * 64  # asking a model at all takes about as long as looking at so many pixels
 
 
 def scrambled_evidence(
@@ -24,15 +25,16 @@ def scrambled_evidence(
 ) -> Floats:
     """Return ``model.evidence(scramble(images, grid, seed))``, the same numbers in less time.
 
-    Saves time where cells are larger than patches; where the stride of the model does not divide
-    the sides of the cells, or every patch touches a seam, everything is computed anew.
+    Takes from ``evidence`` what is in there. Saves time where cells are much larger than patches,
+    or no patch touches a seam; everything is computed anew where that is faster, and where the
+    stride of the model does not divide the sides of the cells.
 
     Parameters
     ----------
     model : a bag of words or a BagNet
     images : uint8 (N, H, W, 3), not scrambled
     grid, seed : as for `scramble`
-    evidence : ``model.evidence(images)``, where it is at hand
+    evidence : ``model.evidence(images)``; without it, there is nothing to take
 
     Returns
     -------
@@ -48,24 +50,31 @@ def scrambled_evidence(
         raise ValueError(f"expected at least one image (N, H, W, 3), got {images.shape}")
     height, width = images.shape[1:3]
     patches = model.grid((height, width))
+    shown = (len(images), len(model.classes), *patches.shape)
+    if evidence is not None and evidence.shape != shown:
+        raise ValueError(
+            f"the evidence of these images has the shape {shown}, not {evidence.shape}: give "
+            "model.evidence(images)"
+        )
     shuffles = [Shuffle.draw((height, width), grid, seed, n) for n in range(len(images))]
     scrambled = np.stack([s.apply(image) for s, image in zip(shuffles, images, strict=True)])
     kept = surviving_patches(patches, shuffles[0])
     on_grid = all(side % (grid * patches.stride) == 0 for side in (height, width))
-    if not on_grid or patches.offset or not kept.any():
+    if evidence is None or not on_grid or patches.offset or not kept.any():
         return model.evidence(scrambled)
-    evidence = model.evidence(images) if evidence is None else evidence
-    if evidence.shape[0] != len(images) or evidence.shape[2:] != patches.shape:
-        raise ValueError(
-            f"evidence {evidence.shape} does not belong to images {images.shape}, which have "
-            f"{patches.shape} patches each: give model.evidence(images)"
-        )
+    seams = {axis: _seams(patches, kept, axis) for axis in (0, 1) if not kept.any(1 - axis).all()}
+    # Bands of pixels along the seams: rows of an image's width, columns of its height.
+    looked = sum(pixels.size * scrambled.shape[2 - axis] for axis, (_, pixels) in seams.items())
+    if len(images) * (height * width - looked) <= CALL * (len(seams) - 1):
+        return model.evidence(scrambled)
     result = np.empty_like(evidence)
     for n, shuffle in enumerate(shuffles):
         rows, columns = _origin(patches, shuffle, kept)
         result[n][:, kept] = evidence[n][:, rows, columns]
-    for axis, seams in ((2, ~kept.any(1)), (3, ~kept.any(0))):
-        _look_again(model, scrambled, patches, np.flatnonzero(seams), axis, result)
+    for axis, (runs, pixels) in seams.items():
+        seen = model.evidence(np.concatenate([scrambled.take(p, axis + 1) for p in pixels]))
+        for run, found in zip(runs, np.split(seen, len(runs)), strict=True):
+            np.moveaxis(result, axis + 2, 0)[run] = np.moveaxis(found, axis + 2, 0)
     return result
 
 
@@ -79,24 +88,13 @@ def _origin(patches: PatchGrid, shuffle: Shuffle, kept: NDArray[np.bool_]) -> tu
     return rows, columns
 
 
-def _look_again(
-    model: BagPredictor,
-    scrambled: NDArray[np.uint8],
-    patches: PatchGrid,
-    lines: Ints,
-    axis: int,
-    result: Floats,
-) -> None:
-    """Write the evidence of some rows (axis 2) or columns (axis 3) of patches into ``result``.
+def _seams(patches: PatchGrid, kept: NDArray[np.bool_], axis: int) -> tuple[Ints, Ints]:
+    """Return the rows (axis 0) or columns (axis 1) of patches that lie across the seams.
 
-    Between two cells lie as many of them as between any other two, so that the bands of pixels
-    they see are of one size, and go through the model together.
+    Between two cells lie L of them, as many as between any other two: (seams, L). With them come
+    the rows or columns of pixels that they see: (seams, side).
     """
-    if not len(lines):
-        return
-    runs = np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1)
-    side = (len(runs[0]) - 1) * patches.stride + patches.size
-    bands = [scrambled.take(run[0] * patches.stride + np.arange(side), axis - 1) for run in runs]
-    seen = model.evidence(np.concatenate(bands))
-    for run, found in zip(runs, np.split(seen, len(runs)), strict=True):
-        np.moveaxis(result, axis, 0)[run] = np.moveaxis(found, axis, 0)
+    lines = np.flatnonzero(~kept.any(1 - axis))
+    runs = np.stack(np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1))
+    side = (runs.shape[1] - 1) * patches.stride + patches.size
+    return runs, patches.stride * runs[:, :1] + np.arange(side)

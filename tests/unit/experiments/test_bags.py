@@ -61,19 +61,21 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize(("shape", "grid"), CUTS)
-def test_evidence_is_that_of_the_scrambled_image(model, shape, grid):
+def test_evidence_is_that_of_the_scrambled_image(model, shape, grid, monkeypatch):
     images = images_of(shape)
-    expected = model.evidence(scramble(images, grid, 7))
+    before, expected = model.evidence(images), model.evidence(scramble(images, grid, 7))
+    same(scrambled_evidence(model, images, grid, 7, before), expected)
+    monkeypatch.setattr("minibag.experiments.bags.CALL", -(10**9))  # pieces, worth it or not
+    same(scrambled_evidence(model, images, grid, 7, before), expected)
+    same(scrambled_evidence(model, images[:1], grid, 7, before[:1]), expected[:1])
     same(scrambled_evidence(model, images, grid, 7), expected)
-    same(scrambled_evidence(model, images, grid, 7, model.evidence(images)), expected)
-    same(scrambled_evidence(model, images[:1], grid, 7), expected[:1])
 
 
 class Counting:
     """A bag model that counts the pixels it looks at."""
 
     def __init__(self, model):
-        self.model, self.grid, self.pixels = model, model.grid, 0
+        self.model, self.grid, self.classes, self.pixels = model, model.grid, model.classes, 0
 
     def evidence(self, images):
         self.pixels += images[..., 0].size
@@ -92,10 +94,19 @@ def test_only_the_seams_are_looked_at_again(name):
     assert 0 < model.pixels < 0.5 * images[..., 0].size
 
 
+@pytest.mark.parametrize(("side", "grid"), [(64, 2), (64, 8), (128, 16)])
+def test_small_gains_are_not_worth_a_second_call(side, grid):
+    model, images = Counting(bagnet(9, 4)), mb.critters("test", 1, side).images
+    evidence = model.evidence(images)
+    model.pixels = 0
+    scrambled_evidence(model, images, grid, 0, evidence)
+    assert model.pixels == side**2
+
+
 def test_evidence_of_other_images_is_refused():
     model, images = bagnet(9, 8), images_of((64, 64))
     for wrong in (model.evidence(images[:1]), model.evidence(images_of((48, 96)))):
-        with pytest.raises(ValueError, match=r"does not belong .*give model\.evidence"):
+        with pytest.raises(ValueError, match=r"give model\.evidence"):
             scrambled_evidence(model, images, 2, 0, wrong)
 
 
