@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import count, repeat
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from minibag.data.imageset import ImageSet
 from minibag.words.encodings import HistogramEncoder
@@ -114,7 +114,7 @@ class BagEncoder(TransformerMixin, BaseEstimator):
     def map_descriptors(self, steps: Iterable[Callable[[Floats], Any]], images: Images) -> list:
         """Return what each step makes of the descriptors of one batch of images, in order."""
         tasks = zip(batches(images, self.batch_size), steps, strict=False)
-        with threadpool_limits(1):
+        with _libraries().limit(limits=1):
             results = Parallel(n_jobs=self.n_jobs, prefer="threads")(
                 delayed(_describe)(self.features_, step, batch) for batch, step in tasks
             )
@@ -123,9 +123,15 @@ class BagEncoder(TransformerMixin, BaseEstimator):
         return results
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return what has threads; finding it takes longer than describing an image, so it is kept."""
+    return ThreadpoolController()
+
+
 def _describe(features: Any, step: Callable, images: NDArray[Any]) -> Any:
     """One task of a worker, on one thread: workers that each start one per CPU make BLAS crawl."""
-    with threadpool_limits(1):
+    with _libraries().limit(limits=1):
         return step(features.transform(images))
 
 
