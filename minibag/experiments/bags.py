@@ -27,7 +27,8 @@ def scrambled_evidence(
 
     Takes from ``evidence`` what is in there. Saves time where cells are much larger than patches,
     or no patch touches a seam; everything is computed anew where that is faster, and where the
-    stride of the model does not divide the sides of the cells.
+    stride of the model does not divide the sides of the cells. A spatial pyramid is no bag in this
+    sense, as its patches vote differently in other places: its evidence is always computed anew.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ def scrambled_evidence(
     scrambled = np.stack([s.apply(image) for s, image in zip(shuffles, images, strict=True)])
     kept = surviving_patches(patches, shuffles[0])
     on_grid = all(side % (grid * patches.stride) == 0 for side in (height, width))
-    if evidence is None or not on_grid or patches.offset or not kept.any():
+    alike = on_grid and not patches.offset and not getattr(model, "sees_places", False)
+    if evidence is None or not alike or not kept.any():
         return model.evidence(scrambled)
     seams = {axis: _seams(patches, kept, axis) for axis in (0, 1) if not kept.any(1 - axis).all()}
     # Bands of pixels along the seams: rows of an image's width, columns of its height.

@@ -161,15 +161,24 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         another non-linear classifier, square roots, or a division by the vector's length.
         """
         bag = self._fitted()
-        cause = bag.encoder_.mixes_patches
-        if self.coef_ is None:
-            cause = f"the classifier {self.classifier!r} is not linear in the vector (a kernel?)"
-        if cause:
+        if cause := self.mixes_patches:
             raise ValueError(f"no exact evidence per patch: {cause}, which mixes the patches")
         vote = partial(bag.encoder_.votes, weights=self.coef_.T)
         votes = bag.map_descriptors(repeat(vote), images)  # (n, h, w, C) each
         evidence = np.moveaxis(np.concatenate(votes) + self.intercept_, 3, 1)
         return np.concatenate([-evidence, evidence], 1) if len(self.classes_) == 2 else evidence
+
+    @property
+    def mixes_patches(self) -> str:
+        """Why there is no `evidence`; empty if there is."""
+        if self._fitted() and self.coef_ is None:
+            return f"the classifier {self.classifier!r} is not linear in the vector (a kernel?)"
+        return self.encoder_.encoder_.mixes_patches
+
+    @property
+    def sees_places(self) -> bool:
+        """Whether a patch votes differently in another place, as in a spatial pyramid."""
+        return max(getattr(self._fitted().encoder_, "levels", (1,))) > 1
 
     def grid(self, image_shape: tuple[int, int]) -> PatchGrid:
         """Return where the patches of an image of this (H, W) lie."""

@@ -31,16 +31,17 @@ def bagnet(q, stride):
     return as_predictor(net, ("a", "b", "c"), architecture)
 
 
-def words(patch_size, **options):
+def words(patch_size, encoding="histogram", **options):
     images = mb.critters("train", 40)
     features = mb.DenseSIFT(4, patch_size, **options)
-    return mb.BagOfVisualWords(features, n_words=30).fit(images)
+    return mb.BagOfVisualWords(features, n_words=30, encoding=encoding).fit(images)
 
 
 MODELS = {
     "words": lambda: words(16),
     "two sizes of words": lambda: words((8, 16)),
     "colour words": lambda: words(8, color="opponent"),
+    "pyramid of words": lambda: words(8, "pyramid"),  # the same patch votes by its place
     "BagNet-5, stride 8": lambda: bagnet(5, 8),
     "BagNet-9, stride 8": lambda: bagnet(9, 8),
     "BagNet-17, stride 8": lambda: bagnet(17, 8),
