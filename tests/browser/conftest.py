@@ -10,17 +10,20 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+import nbformat
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.cases import CELLS, WRITTEN
 from tests.browser.find import chromium
-from tests.browser.lab import Lab
+from tests.browser.lab import Lab, watch
 from tests.house.environment import ROOT
 
-ARTIFACTS = ROOT / "artifacts"
 # Cells outside the window stay in the page, so that a test can find every widget.
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
@@ -34,29 +37,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="package")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the course that may be run and saved without touching the checkout."""
-    copy = tmp_path_factory.mktemp("course")
-    shutil.copytree(ROOT / "notebooks", copy / "notebooks")
-    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy2(ROOT / name, copy / name)
-    (copy / ".venv").symlink_to(ROOT / ".venv")
-    return copy
-
-
-@pytest.fixture(scope="package")
-def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address, token included, that `make lab ARGS=--no-browser` prints."""
-    settings = tmp_path_factory.mktemp("settings")
-    for name, values in SETTINGS.items():
-        file = settings / f"{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(values))
+@contextmanager
+def serving(course: Path, settings: Path, *command: str, path: str) -> Iterator[str]:
+    """Start a server in the course's folder and give the address that it prints."""
+    # As at home, without photographs: the lessons' own tests run with them.
+    environment = {name: value for name, value in os.environ.items() if name != "MINIBAG_DATA"}
     process = subprocess.Popen(
-        ["make", "lab", f"ARGS=--no-browser --port={free_port()}"],
+        command,
         cwd=course,
-        env={**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(settings)},
+        env={**environment, "JUPYTERLAB_SETTINGS_DIR": str(settings)},
         stderr=subprocess.STDOUT,
         stdout=subprocess.PIPE,
         text=True,
@@ -66,31 +55,100 @@ def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     seen: list[str] = []
     for line in process.stdout:
         seen.append(line)
-        if found := re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/lab\S*token=\w+", line):
+        if found := re.search(rf"http://(?:localhost|127\.0\.0\.1):\d+{path}", line):
             break
     else:
-        pytest.fail("JupyterLab did not start:\n" + "".join(seen))
+        pytest.fail(f"{' '.join(command)} did not start:\n" + "".join(seen))
     # Keep reading, or the server stops once the pipe is full.
     threading.Thread(target=lambda: list(process.stdout), daemon=True).start()
-    yield found.group()
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+    try:
+        yield found.group()
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
 
 
-@pytest.fixture
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A fresh page; a screenshot of its last state is kept in artifacts/."""
+@pytest.fixture(scope="package")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the course that may be run and saved without touching the checkout."""
+    copy = tmp_path_factory.mktemp("course")
+    shutil.copytree(ROOT / "notebooks", copy / "notebooks")
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy2(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    for name, code in WRITTEN.items():
+        cells = [nbformat.v4.new_code_cell(code)]
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, copy / "notebooks" / name)
+    return copy
+
+
+@pytest.fixture(scope="package")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of JupyterLab's settings, which the themes below change."""
+    folder = tmp_path_factory.mktemp("settings")
+    for name, values in SETTINGS.items():
+        file = folder / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    return folder
+
+
+@pytest.fixture(scope="package")
+def server(course: Path, settings: Path) -> Iterator[str]:
+    """The address, token included, that `make lab ARGS=--no-browser` prints."""
+    command = ("make", "lab", f"ARGS=--no-browser --port={free_port()}")
+    with serving(course, settings, *command, path=r"/lab\S*token=\w+") as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
     path = chromium()
     assert path, "no Chromium: install one, or run `.venv/bin/playwright install chromium`"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        yield page
-        ARTIFACTS.mkdir(exist_ok=True)
-        page.screenshot(path=ARTIFACTS / f"{request.node.name}.png")
+        yield browser
         browser.close()
 
 
-@pytest.fixture
-def lab(page: Page, server: str, course: Path) -> Lab:
-    return Lab(page, server, course)
+@pytest.fixture(scope="package")
+def problems() -> list[str]:
+    """What all pages complained of since the last test."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _no_page_complains(problems: list[str]) -> Iterator[None]:
+    """An error in the console, or in a page's own code, fails the test that it came with."""
+    yield
+    found = problems[:]
+    problems.clear()
+    assert found == []
+
+
+@pytest.fixture(scope="package")
+def new_page(browser: Browser, problems: list[str]) -> Callable[[], Page]:
+    def new() -> Page:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        watch(page, problems)
+        return page
+
+    return new
+
+
+@pytest.fixture(scope="package")
+def lesson(new_page: Callable[[], Page], server: str, course: Path) -> Callable[[str], Lab]:
+    """Open a lesson in JupyterLab and run it, once for all tests that look at it."""
+
+    @cache
+    def run(name: str) -> Lab:
+        lab = Lab(new_page(), server, course, name)
+        for code in CELLS.get(name, ()):
+            lab.run(code)
+        if name not in CELLS:
+            lab.run_all()
+        return lab
+
+    return run

@@ -1,38 +1,167 @@
-"""JupyterLab as a person uses it: open a lesson, run all cells, look at a widget."""
+"""Pages as a person uses them: run a lesson, press keys, drag sliders, look closely."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
+import re
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import nbformat
+from axe_playwright_python.sync_playwright import Axe
 from nbformat import NotebookNode
-from playwright.sync_api import Locator, Page, expect
+from numpy.typing import NDArray
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
+from tests.house.environment import ROOT
+from tests.pictures import pixels
+
+Result = TypeVar("Result")
 SECOND = 1000  # Playwright counts milliseconds
+ARTIFACTS = ROOT / "artifacts"
+# Voilà's own page asks for its icons there, and does without them when there is no network.
+ICONS = "https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@"
+
+SMALL = """area => {
+    const found = [], texts = document.createTreeWalker(area, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode.textContent.trim(), holder = texts.currentNode.parentElement;
+        const size = parseFloat(getComputedStyle(holder).fontSize);
+        if (text && holder.checkVisibility() && size < 14) found.push(`${size} px: ${text}`);
+    }
+    return found;
+}"""
+CUT = """area => {
+    const end = Math.min(area.getBoundingClientRect().right, innerWidth) + 1;
+    const parts = [...area.querySelectorAll('*')].filter(part => part.checkVisibility());
+    const hides = part =>
+        part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX != 'visible';
+    return [area, ...parts]
+        .filter(part => part.getBoundingClientRect().right > end || hides(part))
+        .map(part => part.outerHTML.slice(0, 120));
+}"""
+VALUE = """control => control.type == 'checkbox' ? control.checked
+    : control.selectedOptions?.[0].text ?? Math.round(control.getAttribute('aria-valuenow'))"""
+
+
+def watch(page: Page, problems: list[str]) -> None:
+    """Collect what a page complains of, and every address beyond this machine that it asks for."""
+
+    def console(message: ConsoleMessage) -> None:
+        where = message.location["url"]
+        if message.type == "error" and not where.startswith(ICONS):
+            problems.append(f"{message.text} ({where})")
+
+    page.on("console", console)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    home = re.compile(r"(http|ws)://(localhost|127\.0\.0\.1):|data:|blob:|about:")
+    page.on("request", lambda request: home.match(request.url) or request.url.startswith(ICONS)
+            or problems.append(f"asked for {request.url}"))  # fmt: skip
+
+
+class Area:
+    """One widget of the course on a page, found by a label that only it has."""
+
+    def __init__(self, page: Page, mark: str) -> None:
+        self.page = page
+        self.at = page.locator(".minibag-widget").filter(has_text=mark)
+        expect(self.at).to_have_count(1, timeout=60 * SECOND)
+        self.at.scroll_into_view_if_needed()
+        self.says = self.at.get_by_role("status")
+
+    def control(self, label: str) -> Locator:
+        """Return the slider, menu or box that screen readers call by this label."""
+        return self.at.get_by_label(label, exact=True)
+
+    def value(self, label: str) -> int | bool | str:
+        """Return what a control says: a number, ticked or not, or the chosen line of a menu."""
+        return self.control(label).evaluate(VALUE)
+
+    def press(self, label: str, key: str) -> None:
+        """Press a key on a control."""
+        self.control(label).focus()
+        self.page.keyboard.press(key)
+
+    def drag(self, label: str, value: int) -> None:
+        """Drag a slider with the mouse until it says this value."""
+        handle = self.control(label)
+        handle.scroll_into_view_if_needed()
+        low, high, now = (
+            float(handle.get_attribute(f"aria-value{n}")) for n in ("min", "max", "now")
+        )
+        track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
+        x, y = track["x"], track["y"] + track["height"] / 2
+        start, end = (x + track["width"] * (v - low) / (high - low) for v in (now, value))
+        self.page.mouse.move(start, y)
+        self.page.mouse.down()
+        self.page.mouse.move(end, y, steps=5)
+        self.page.mouse.up()
+        assert self.value(label) == value
+
+    def click(self, name: str) -> None:
+        """Click on a button or a box."""
+        self.at.get_by_text(name, exact=True).click()
+
+    def tab_to(self, name: str) -> None:
+        """Go to a button with the Tab key alone."""
+        for _ in range(60):
+            if self.page.evaluate("document.activeElement.textContent.trim()") == name:
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"the Tab key does not lead to {name!r}")
+
+    def pictures(self) -> list[NDArray]:
+        """Return the pixels of all pictures that are shown now, in order."""
+        found = self.at.locator("img").evaluate_all("all => all.map(one => one.src)")
+        return [pixels(base64.b64decode(address.split("base64,")[1])) for address in found]
+
+    def table(self, nth: int) -> dict[str, float]:
+        """Return the numbers of a table of bars by name."""
+        rows = self.at.locator("table").nth(nth).locator("tr").all_inner_texts()
+        found = [re.fullmatch(r"(.+?)(?: ★)?\s+([-+]?[\d.]+)( %)?", row.strip()) for row in rows]
+        return {name: float(number) / (100 if percent else 1) for name, number, percent in
+                (row.groups() for row in found)}  # fmt: skip
+
+    def faults(self, name: str) -> list[str]:
+        """Return what is wrong at a width of 800 and of 1280 pixels; keep screenshots as `name`.
+
+        Wrong are texts below 14 pixels, parts that are cut off or too wide, and what axe-core
+        calls serious or critical.
+        """
+        ARTIFACTS.mkdir(exist_ok=True)
+        found = []
+        for width in (800, 1280):
+            self.page.set_viewport_size({"width": width, "height": 1500})
+            self.at.screenshot(path=ARTIFACTS / f"{name}-{width}.png")
+            found += self.at.evaluate(SMALL) + self.at.evaluate(CUT)
+        rules = Axe().run(self.page, ".minibag-widget").response["violations"]
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+        return found + [
+            f"{rule['id']}: {node['html'][:120]} {node['failureSummary']}"
+            for rule in rules
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
 
 
 class Lab:
     """A lesson open in JupyterLab."""
 
-    def __init__(self, page: Page, address: str, course: Path) -> None:
-        self.page, self.address, self.course = page, address, course
-        self.page_errors: list[str] = []
-        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
-
-    def open(self, lesson: str) -> None:
-        """Open a lesson and wait for its kernel."""
-        base, token = self.address.split("/lab")[0], self.address.split("token=")[1]
-        self.page.goto(f"{base}/lab/tree/notebooks/{lesson}?token={token}&reset")
-        expect(self.page.locator(".jp-Notebook")).to_be_visible(timeout=60 * SECOND)
+    def __init__(self, page: Page, address: str, course: Path, lesson: str) -> None:
+        """Open the lesson, wait for its kernel, and put the list of files away."""
+        self.page, self.path = page, course / "notebooks" / lesson
+        base, token = address.split("/lab")[0], address.split("token=")[1]
+        page.goto(f"{base}/lab/tree/notebooks/{lesson}?token={token}&reset")
+        expect(page.locator(".jp-Notebook")).to_be_visible(timeout=60 * SECOND)
         self._wait_idle()
+        page.keyboard.press("Control+b")
 
     def run_all(self, timeout: float = 240) -> NotebookNode:
         """Run every cell through the menu, save, and return the saved notebook."""
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_text("Run All Cells", exact=True).click()
+        self._menu("Run", "Run All Cells")
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         waiting = prompts.filter(has_text="[*]")
         expect(waiting.first).to_be_visible(timeout=20 * SECOND)
@@ -40,25 +169,34 @@ class Lab:
         self._wait_idle()
         return self.save()
 
+    def run(self, code: str) -> None:
+        """Run the cell that holds this code, with the keyboard."""
+        self.page.locator(".jp-CodeCell").filter(has_text=code).locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+        self._wait_idle()
+
     def save(self) -> NotebookNode:
         """Save and return what is on disk."""
-        path = self.course / "notebooks" / self.page.url.split("/notebooks/")[1].split("?")[0]
-        before = path.stat().st_mtime_ns
-        self.page.get_by_role("menuitem", name="File", exact=True).click()
-        self.page.get_by_text("Save Notebook", exact=True).click()
+        before = self.path.stat().st_mtime_ns
+        self._menu("File", "Save Notebook")
         for _ in range(100):
             self.page.wait_for_timeout(100)
             # The server writes in place: the file is empty, or half there, for a moment.
-            if path.stat().st_mtime_ns != before and is_json(text := path.read_text("utf-8")):
+            text = self.path.read_text("utf-8")
+            if self.path.stat().st_mtime_ns != before and is_json(text):
                 return nbformat.reads(text, as_version=4)
-        raise AssertionError(f"{path.name} was not saved within ten seconds")
+        raise AssertionError(f"{self.path.name} was not saved within ten seconds")
 
-    def widget(self, name: str) -> Locator:
-        """Return the area of the course's widget with this CSS class."""
-        area = self.page.locator(f".{name}")
-        expect(area).to_be_visible(timeout=20 * SECOND)
-        area.scroll_into_view_if_needed()
-        return area
+    def theme(self, name: str) -> None:
+        """Choose a theme of JupyterLab: Light or Dark."""
+        self._menu("Settings", "Theme", f"JupyterLab {name}")
+        light = json.dumps(name == "Light")
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+
+    def _menu(self, name: str, *lines: str) -> None:
+        self.page.get_by_role("menuitem", name=name, exact=True).click()
+        for line in lines:
+            self.page.locator(".lm-Menu").get_by_text(line, exact=True).click()
 
     def _wait_idle(self) -> None:
         idle = self.page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
@@ -74,31 +212,16 @@ def is_json(text: str) -> bool:
     return True
 
 
-def picture(image: Locator) -> bytes:
-    """Return the bytes of the picture that an <img> shows now (ipywidgets use blob addresses)."""
-    data = image.evaluate(
-        """async img => {
-            const blob = await (await fetch(img.src)).blob();
-            const reader = new FileReader();
-            await new Promise(done => { reader.onload = done; reader.readAsDataURL(blob); });
-            return reader.result.split(',')[1];
-        }"""
-    )
-    return base64.b64decode(data)
-
-
-def fingerprint(image: Locator) -> str:
-    """Return a short digest of the picture shown, to tell whether it changed."""
-    return hashlib.sha256(picture(image)).hexdigest()[:16]
-
-
-def wait_for_change(page: Page, image: Locator, before: str, timeout: float = 10) -> str:
-    """Wait until the picture is another one and return its digest."""
-    for _ in range(int(timeout * 20)):
-        if (now := fingerprint(image)) != before:
-            return now
-        page.wait_for_timeout(50)
-    raise AssertionError(f"the picture did not change within {timeout} s")
+def eventually(page: Page, check: Callable[[], Result], timeout: float = 20) -> Result:
+    """Return what a check returns once it holds: a kernel takes its time."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            page.wait_for_timeout(50)
 
 
 def errors(notebook: NotebookNode) -> list[str]:
