@@ -10,7 +10,7 @@ from minibag.experiments import scramble, scrambled_evidence
 from minibag.nets import as_predictor, build
 
 CUTS = [((64, 64), grid) for grid in (1, 2, 3, 4, 8)]  # H, W, grid
-CUTS += [((48, 96), 2), ((48, 96), 3), ((48, 96), 6), ((50, 67), 2), ((50, 67), 5)]
+CUTS += [((48, 96), 2), ((48, 96), 6), ((64, 68), 2), ((50, 67), 2), ((50, 67), 5)]
 
 
 def images_of(shape, n=2):

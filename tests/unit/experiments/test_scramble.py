@@ -1,5 +1,6 @@
 """Scrambling moves cells and loses nothing: properties, and a search by brute force."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -134,6 +135,15 @@ def test_masks_go_with_their_pixels(rotate):
     np.testing.assert_array_equal(back.images, marked)
 
 
+def test_whatever_a_set_knows_of_its_pixels_goes_with_them():
+    before = mb.critters("test", 40, 32, shortcut={"eye": 1.0})
+    assert before.distractors.any()
+    marked = before.images.copy()
+    marked[..., 0] = before.distractors * 255
+    after = scramble(replace(before, images=marked), 4)
+    np.testing.assert_array_equal(after.distractors, after.images[..., 0] == 255)
+
+
 def test_a_set_without_masks_stays_without():
     images = mb.ImageSet(np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1]), ("a", "b"))
     assert scramble(images, 2).masks is None
@@ -165,6 +175,17 @@ def test_grids_that_do_not_fit_are_refused(grid):
         scramble(np.zeros((2, 4, 9, 3)), grid)
     with pytest.raises(ValueError, match="1 to 4"):
         Shuffle.draw((4, 9), grid)
+
+
+def test_grids_and_seeds_are_whole_numbers_of_any_kind():
+    images = numbered(1, 6, 6)
+    same = scramble(images, np.uint8(3), np.int64(5))
+    np.testing.assert_array_equal(same, scramble(images, 3, 5))
+    for grid, seed in ((2.0, 0), (2, 1.5), (2, None)):
+        with pytest.raises(TypeError, match="integer"):
+            scramble(images, grid, seed)
+    with pytest.raises(ValueError, match="non-negative"):
+        scramble(images, 2, -1)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 4, 4), (1, 2, 4, 4, 3), (2, 4, 4, 1)])
