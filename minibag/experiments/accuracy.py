@@ -49,7 +49,8 @@ def accuracy_by_grid(
     Raises
     ------
     ValueError
-        If there are no images, they have other classes than the model, or a grid is out of range.
+        If there are no images, they have other classes than the model, a grid is out of range, or
+        logits are not finite.
     """
     if tuple(model.classes) != tuple(images.classes) or not len(images):
         raise ValueError(
@@ -63,9 +64,11 @@ def accuracy_by_grid(
             scrambled = scramble(images.images, grid, seed, rotate=rotate)
             for start in range(0, len(images), BATCH):
                 part = slice(start, start + BATCH)
-                guess = model.logits(scrambled[part]).argmax(1)
-                right += int(np.sum(guess == images.labels[part]))
-                bar.update(len(guess))
+                logits = model.logits(scrambled[part])
+                if not np.isfinite(logits).all():  # argmax would take NaN for the best class
+                    raise ValueError("the model has logits that are not finite: has it diverged?")
+                right += int(np.sum(logits.argmax(1) == images.labels[part]))
+                bar.update(len(logits))
             low, high = wilson_interval(right, len(images))
             rows.append(ScrambledAccuracy(grid, right / len(images), low, high, len(images)))
     return rows

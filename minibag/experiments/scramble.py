@@ -5,7 +5,8 @@ A bag model sums over patches, so it cannot notice, save where a patch lies acro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import operator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -45,6 +46,7 @@ class Shuffle:
         rotate: bool = False,
     ) -> Shuffle:  # fmt: skip
         """Draw the shuffle of image number ``index`` of a set; see `scramble`."""
+        grid, seed = operator.index(grid), operator.index(seed)
         if not 1 <= grid <= min(image_shape):
             raise ValueError(
                 f"grid must be 1 to {min(image_shape)} cells a side for an image of "
@@ -72,9 +74,7 @@ class Shuffle:
         source = np.empty_like(corners)
         by_shape = shuffled[np.argsort(shapes[shuffled], kind="stable")]
         source[np.argsort(new_shapes, kind="stable")] = corners[by_shape]
-        turns = (
-            rng.integers(0, 4, (grid, grid)) * rotate
-        )  # drawn in any case: same places with both
+        turns = rng.integers(0, 4, (grid, grid)) * rotate  # drawn in any case: the same places
         oblong = new_heights[:, None] != new_widths
         turns = np.where(oblong, turns // 2 * 2, turns)  # those only fit upside down
         rows, columns = (np.append(0, np.cumsum(sides)) for sides in (new_heights, new_widths))
@@ -129,7 +129,9 @@ def scramble(images: Images, grid: int, seed: int = 0, *, rotate: bool = False) 
     Raises
     ------
     ValueError
-        If the images have another shape, or grid does not lie in 1 to min(H, W).
+        If the images have another shape, grid does not lie in 1 to min(H, W), or seed is negative.
+    TypeError
+        If grid or seed is no whole number.
     """
     return _scrambled(images, grid, seed, rotate, back=False)
 
@@ -141,10 +143,10 @@ def unscramble(images: Images, grid: int, seed: int = 0, *, rotate: bool = False
 
 def _scrambled(images: Images, grid: int, seed: int, rotate: bool, back: bool) -> Images:
     if isinstance(images, ImageSet):
-        masks = images.masks
-        if masks is not None:
-            masks = _each(masks, grid, seed, rotate, back)
-        return replace(images, images=_each(images.images, grid, seed, rotate, back), masks=masks)
+        # Masks, and what else a subclass keeps of every pixel, go with the pixels.
+        return images._map_arrays(
+            lambda array: array if array.ndim < 3 else _each(array, grid, seed, rotate, back)
+        )
     pixels = np.asarray(images)
     if pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
         raise ValueError(f"expected images (N, H, W, 3) or one (H, W, 3), got {pixels.shape}")

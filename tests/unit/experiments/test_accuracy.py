@@ -66,6 +66,15 @@ def test_no_images_and_other_classes_are_refused(images):
         accuracy_by_grid(Corner(), images)
 
 
+def test_a_model_that_diverged_has_no_accuracy():
+    class Diverged(Corner):
+        def logits(self, images):
+            return np.full((len(images), 8), np.nan)
+
+    with pytest.raises(ValueError, match="not finite"):
+        accuracy_by_grid(Diverged(), IMAGES, (1,))
+
+
 def test_grids_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="1 to 32"):
         accuracy_by_grid(Corner(), IMAGES, (1, 64))
