@@ -21,7 +21,11 @@ from PIL import Image
 from minibag.figures.base import FOR_AGAINST
 
 Floats = NDArray[np.floating]
-LINES = (("#0072b2", ""), ("#d55e00", "8 4"), ("#009e73", "2 4"), ("#cc79a7", "10 3 2 3"))
+# Colour and dashes of eight lines, each legible on white and on black.
+LINES = (
+    ("#0072b2", ""), ("#d55e00", "8 4"), ("#009e73", "2 4"), ("#cc79a7", "10 3 2 3"),
+    ("#8c8c8c", "14 5"), ("#a67c00", "4 2"), ("#9467ff", "10 3 2 3 2 3"), ("#3d8ec4", "1 2"),
+)  # fmt: skip
 FOR, AGAINST = "#b2182b", "#2166ac"
 DPI = 110  # 10 pt type is 15 pixels high
 
@@ -74,7 +78,8 @@ def bars(
             start, colour = (50, FOR) if value > 0 else (50 - share, AGAINST)
         else:
             share, start, number, colour = 100 * value, 0, f"{100 * value:.0f} %", LINES[0][0]
-        mark = ' <span title="the true class">★</span>' if c == truth else ""
+        star = ' <span role="img" aria-label="the true class" title="the true class">★</span>'
+        mark = star if c == truth else ""
         rows.append(
             f'<tr><th scope="row" style="text-align:left;font-weight:normal;padding-right:8px">'
             f'{name}{mark}</th><td style="width:96px;background:rgba(128,128,128,.2);padding:0">'
@@ -107,6 +112,11 @@ def overlay(image: NDArray[np.uint8], painted: Floats, bound: float) -> NDArray[
     return (255 * (strength * colour + (1 - strength) * grey)).round().astype(np.uint8)
 
 
+def darkest(painted: Floats) -> float:
+    """Return a bound for `overlay`: patches may shout, so the strongest half percent share it."""
+    return float(np.quantile(np.abs(painted), 0.995)) or 1.0
+
+
 def curves(grids: Sequence[int], series: Mapping[str, Floats | None], now: int, label: str) -> str:
     """Return lines of probability against grid as SVG, a dashed line at the grid of now.
 
@@ -137,18 +147,20 @@ def curves(grids: Sequence[int], series: Mapping[str, Floats | None], now: int, 
         f'<text x="{left + width / 2}" y="{top + height + 40}" text-anchor="middle">cells a side'
         f'</text><text x="{left - 8}" y="{top - 12}" text-anchor="end">%</text>'
     )
-    for line, values in enumerate(series.values()):
+    said = [f"{label} against cells a side, now {now}"]
+    for line, (name, values) in enumerate(series.items()):
         if values is None:
             continue
+        shares = (f"{100 * p:.0f} % at {g}" for g, p in zip(grids, values, strict=True))
+        said.append(f"{name}: {', '.join(shares)}")
         colour, dash = LINES[line % len(LINES)]
         points = " ".join(f"{x(g):.1f},{y(p):.1f}" for g, p in zip(grids, values, strict=True))
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="3" '
             f'stroke-dasharray="{dash}"/>'
         )
-    said = f"{label} against cells a side for {', '.join(series)}; now {now}"
     return (
-        f'<svg role="img" aria-label="{html.escape(said)}" width="{left + width + 20}" '
+        f'<svg role="img" aria-label="{html.escape("; ".join(said))}" width="{left + width + 20}" '
         f'height="{top + height + 48}" style="font-size:15px;fill:currentColor">'
         f"{''.join(parts)}</svg>"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from minibag.figures.html import LINES, bars, card, curves, img, key, overlay, row, verdict
+from minibag.figures.html import LINES, bars, card, curves, darkest, img, key, overlay, row, verdict
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.floating]
@@ -67,14 +68,9 @@ class Scene:
         """Return the evidence for the true class over the scrambled image, for every bag."""
         return {
             name: None if answer.painted is None
-            else overlay(self.scrambled, answer.painted, _bound(answer.painted))
+            else overlay(self.scrambled, answer.painted, darkest(answer.painted))
             for name, answer in self.answers.items()
         }  # fmt: skip
-
-
-def _bound(painted: Floats) -> float:
-    """One patch may shout: the strongest half percent shares the darkest colour."""
-    return float(np.quantile(np.abs(painted), 0.995)) or 1.0
 
 
 def page(scene: Scene) -> str:
@@ -85,25 +81,21 @@ def page(scene: Scene) -> str:
     side = "width:clamp(230px,20vw,400px)"  # grows with the window, for the back row
     truth = scene.classes[scene.truth]
     cards = [
-        card(f"This is: {truth}", img(scene.original, f"The original, {truth}", side)),
+        card(f"This is: {escape(truth)}", img(scene.original, f"The original, {truth}", side)),
         card(cut, img(scene.scrambled, f"{cut}, shuffled", side)),
     ]
     if scene.curves:
         title = f"Probability of {truth}"
-        cards.append(card(title, curves(scene.grids, scene.curves, scene.grid, title)))
+        cards.append(card(escape(title), curves(scene.grids, scene.curves, scene.grid, title)))
     models = []
-    for line, (name, answer) in enumerate(scene.answers.items()):
-        painted = scene.maps()[name]
+    said = zip(scene.answers.items(), scene.maps().values(), strict=True)
+    for line, ((name, answer), painted) in enumerate(said):
         seen = "Not a bag: no evidence per patch." if painted is None else img(
             painted, f"Evidence of {name} for {truth}", "width:200px"
         )  # fmt: skip
-        models.append(
-            card(
-                f"{key(line)} {name}: {verdict(answer.probabilities, scene.classes, scene.truth)}",
-                bars(answer.probabilities, scene.classes, scene.truth),
-                seen,
-            )
-        )
+        judged = answer.probabilities, scene.classes, scene.truth
+        title = f"{key(line)} {escape(name)}: {verdict(*judged)}"
+        models.append(card(title, bars(*judged), seen))
     return row(*cards) + row(*models)
 
 
@@ -123,16 +115,17 @@ def explorer(scene: Scene) -> Figure:
         return fig
     ax = axes[0, 2]
     ax.axis("on")
-    for (name, values), (colour, dash) in zip(scene.curves.items(), LINES * 3, strict=False):
+    for line, (name, values) in enumerate(scene.curves.items()):
+        colour, dash = LINES[line % len(LINES)]
         style = (0, tuple(map(int, dash.split()))) if dash else "-"
         if values is not None:
             ax.plot(scene.grids, values, color=colour, ls=style, lw=2.5, label=name)
+            ax.legend(fontsize=9)
     ax.axvline(scene.grid, color="black", ls=":")
     ax.set_xscale("log", base=2)
     ax.set(ylim=(-0.03, 1.03), xlabel="cells a side", title=f"probability of {truth}")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.legend(fontsize=9)
     columns = zip(axes[1:].T, scene.answers.items(), scene.maps().values(), strict=False)
     for (top, below), (name, answer), painted in columns:
         if painted is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from minibag.bag import BagPredictor
 from minibag.data import ImageSet
 from minibag.figures.game import crop, framed, patch_page, still
-from minibag.figures.html import overlay
+from minibag.figures.html import darkest, overlay
 from minibag.widgets.base import Redrawn
 
 REFERENCE = 200  # images whose patches are compared, unless others are given
@@ -100,9 +100,8 @@ class EvidenceExplorer(Redrawn):
     ) -> list[tuple[NDArray[np.uint8], str]]:
         """Return the image and the evidence with the patch framed, and the patch."""
         pixels, cell = self.images.images[image - 1], (row - 1, column - 1)
-        # Overlapping patches shout: the strongest half percent shares the darkest colour.
         maps = self.grid.paint(self.evidence(image), pixels.shape[:2])
-        painted = overlay(pixels, maps[target], float(np.quantile(np.abs(maps), 0.995)) or 1.0)
+        painted = overlay(pixels, maps[target], darkest(maps))
         name = self.images.classes[self.images.labels[image - 1]]
         return [
             (framed(pixels, self.grid, [cell]), f"The image: {name}"),

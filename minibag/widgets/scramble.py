@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from minibag.bag import BagPredictor, Predictor
+from minibag.bag import BagPredictor, PatchGrid, Predictor
 from minibag.data import ImageSet, critters, imagenette
 from minibag.data.imagenette import find_imagenette
 from minibag.experiments import scramble
@@ -34,6 +34,7 @@ ZOO = {
     "DenseNet": "densenet",
 }
 SHOWN = ("words", "BagNet-9", "ResNet")  # side by side at the start
+Floats = NDArray[np.floating]
 Collections = Mapping[str, tuple[ImageSet, Mapping[str, Predictor | str]]]
 
 
@@ -76,8 +77,8 @@ class ScrambleExplorer(Redrawn):
             raise ValueError("give at least one collection, each with images and models")
         self.folder = Path(folder)
         self.model = lru_cache(None)(self._model)
-        self.answer = lru_cache(512)(self._answer)  # a slider moved back has its answers at once
-        self.curves: dict[tuple[Any, ...], NDArray[np.floating]] = {}
+        self.said = lru_cache(512)(self._said)  # a slider moved back has its answers at once
+        self.curves: dict[tuple[Any, ...], Floats] = {}
         names = dict.fromkeys(n for _, models in self.collections.values() for n in models)
         shown = [n for n in SHOWN if n in names] or list(names)[:3]
         self.boxes = {n: widgets.Checkbox(n in shown, description=n, indent=False) for n in names}
@@ -130,6 +131,8 @@ class ScrambleExplorer(Redrawn):
         """Return all that there is to see; the sliders end where the collection does."""
         images, models = self.collections[collection]
         self.controls["picture"].max = len(images)
+        self.controls["grid"].max = side = min(16, *images.images.shape[1:3])
+        grid = min(grid, side)
         for name, box in self.boxes.items():
             box.layout.display = None if name in models else "none"
         n = min(picture, len(images)) - 1
@@ -153,10 +156,10 @@ class ScrambleExplorer(Redrawn):
         v = self.values
         key = v["picture"] - 1, v["seed"], v["rotate"]
         names = [n for n in self.collections[v["collection"]][1] if v[n] and not v["hidden"]]
-        missing = {(v["collection"], n, *key) for n in names} - self.curves.keys()
-        if missing:
+        shown = {(v["collection"], n, *key) for n in names}
+        if not shown <= self.curves.keys():
             self.curves = dict([*self.curves.items()][-512:])  # those of the last few minutes
-            self.curves |= {of: self.curve(*of) for of in missing}
+            self.curves |= {of: self.curve(*of) for of in shown - self.curves.keys()}
             super().redraw()
 
     def grids(self, collection: str) -> tuple[int, ...]:
@@ -173,22 +176,31 @@ class ScrambleExplorer(Redrawn):
             raise ValueError(f"{name} knows {model.classes}, the images are of {images.classes}")
         return model
 
-    def _answer(
+    def answer(self, collection: str, name: str, *shown: Any) -> Answer:
+        """Return what a model says of an image (its number, grid, seed, rotate), evidence painted.
+
+        What was said is kept, not what is painted: that would be a lot for large images.
+        """
+        probabilities, evidence, grid = self.said(collection, name, *shown)
+        shape = self.collections[collection][0].images.shape[1:3]
+        return Answer(probabilities, None if grid is None else grid.paint(evidence, shape))
+
+    def _said(
         self, collection: str, name: str, n: int, grid: int, seed: int, rotate: bool
-    ) -> Answer:
-        """Return what a model says of image n, scrambled."""
+    ) -> tuple[Floats, Any, PatchGrid | None]:
+        """Return probabilities for image n, scrambled; of a bag also its evidence and grid."""
         images, model = self.collections[collection][0], self.model(collection, name)
         batch = scramble(images.images[n], grid, seed, rotate=rotate)[None]
-        painted = None
-        if isinstance(model, BagPredictor):
-            shape = (batch.shape[1], batch.shape[2])
-            evidence = model.evidence(batch)[0, images.labels[n]]
-            painted = model.grid(shape).paint(evidence, shape)
-        return Answer(model.predict_proba(batch)[0], painted)
+        probabilities = model.predict_proba(batch)[0]
+        if not np.isfinite(probabilities).all():
+            raise ValueError(f"{name} has probabilities that are not finite: has it diverged?")
+        # Words have the methods of a bag with every encoding, but not always the evidence.
+        if not isinstance(model, BagPredictor) or getattr(model, "mixes_patches", False):
+            return probabilities, None, None
+        evidence = model.evidence(batch)[0, images.labels[n]].copy()  # and not of all classes
+        return probabilities, evidence, model.grid((batch.shape[1], batch.shape[2]))
 
-    def curve(
-        self, collection: str, name: str, n: int, seed: int, rotate: bool
-    ) -> NDArray[np.floating]:
+    def curve(self, collection: str, name: str, n: int, seed: int, rotate: bool) -> Floats:
         """Return the probability of the true class of image n at all grids."""
         images, model = self.collections[collection][0], self.model(collection, name)
         batch = [

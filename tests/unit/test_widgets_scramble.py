@@ -7,7 +7,7 @@ import pytest
 
 import minibag as mb
 from minibag.data import ImageSet
-from minibag.figures.html import overlay
+from minibag.figures.html import LINES, overlay, png
 from minibag.widgets.scramble import GRIDS, ScrambleExplorer
 from tests.pictures import pictures, pixels
 
@@ -64,6 +64,46 @@ def test_the_curve_is_the_probability_of_the_true_class_on_every_grid(explorer, 
         image = mb.scramble(critters.images[1], grid)
         assert found == pytest.approx(net.predict_proba(image[None])[0, truth], abs=1e-5)
     assert explorer.view.value.count("<polyline") == 2
+    first, last = (
+        100 * net.predict_proba(mb.scramble(critters.images[1], grid)[None])[0, truth]
+        for grid in (1, 16)
+    )
+    (label,) = re.findall(r'aria-label="(Probability[^"]*)"', explorer.view.value)
+    assert f"; ResNet: {first:.0f} % at 1, " in label
+    assert label.endswith(f" {last:.0f} % at 16")
+
+
+def test_curves_that_are_shown_stay_when_old_ones_go(explorer):
+    explorer.boxes["ResNet"].value = False
+    explorer.controls["seed"].value = 1
+    explorer.curves |= {("critters", "newer", n, 0, False): np.zeros(8) for n in range(600)}
+    explorer.boxes["ResNet"].value = True  # a new curve, beside the oldest
+    assert explorer.view.value.count("<polyline") == 2
+    assert len(explorer.curves) < 600
+
+
+def test_eight_models_have_lines_that_differ_in_colour_and_in_dashes(critters):
+    nets = {f"net {k}": "critters-bagnet5" for k in range(8)}
+    explorer = ScrambleExplorer({"critters": (critters, nets)})
+    for box in explorer.boxes.values():
+        box.value = True
+    lines = re.findall(r'<polyline.*?stroke="(.*?)".*?dasharray="(.*?)"', explorer.view.value)
+    assert len({colour for colour, _ in lines}) == len({dash for _, dash in lines}) == 8
+    figure, _ = explorer.twin(**explorer.values)
+    assert [line.get_color() for line in figure.axes[2].lines[:8]] == [c for c, _ in LINES]
+
+
+def test_words_without_evidence_per_patch_are_shown_as_no_bag(critters):
+    learn = mb.critters("train", 40, 64)
+    words = {
+        encoding: mb.BagOfVisualWords(mb.DenseSIFT(8), 8, encoding).fit(learn)
+        for encoding in ("histogram", "pyramid", "vlad")
+    }
+    explorer = ScrambleExplorer({"critters": (critters, words)})
+    cards = explorer.view.value.split("<table")[1:]
+    assert [len(pictures(card)) for card in cards] == [1, 1, 0]
+    assert ["Not a bag" in card for card in cards] == [False, False, True]
+    assert "vlad says" in explorer.text.value
 
 
 def test_a_class_is_asked_before_it_sees_the_original_or_an_answer(explorer, critters):
@@ -108,6 +148,32 @@ def test_another_collection_brings_its_own_pictures_and_models(critters):
     assert pictures(explorer.view.value)[1].shape == (20, 30, 3)
 
 
+def test_small_images_end_the_slider_of_the_grid(critters):
+    tiny = ImageSet(critters.images[:, :9, :30], critters.labels, critters.classes)
+    nets = {"BagNet-5": "critters-bagnet5"}
+    explorer = ScrambleExplorer({"critters": (critters, nets), "tiny": (tiny, nets)})
+    explorer.controls["grid"].value = 16
+    explorer.controls["collection"].value = "tiny"
+    assert explorer.controls["grid"].value == explorer.controls["grid"].max == 9
+    np.testing.assert_array_equal(pictures(explorer.view.value)[1], mb.scramble(tiny.images[0], 9))
+    explorer.controls["collection"].value = "critters"
+    assert explorer.controls["grid"].max == 16
+
+
+def test_names_are_text_and_no_html():
+    strange = ImageSet(np.zeros((1, 16, 16, 3), np.uint8), np.array([0]), ("<i>a&b", "c"))
+
+    class Guess:
+        classes = strange.classes
+
+        def predict_proba(self, images):
+            return np.tile([0.25, 0.75], (len(images), 1))
+
+    explorer = ScrambleExplorer({"strange": (strange, {"<b>ox": Guess()})})
+    assert not {"<i>", "<b>ox"} & {*re.findall(r"<i>|<b>ox", explorer.view.value)}
+    assert explorer.view.value.count("&lt;i&gt;a&amp;b") >= 3
+
+
 def test_a_picture_is_saved_and_stands_in_for_the_widget(explorer, tmp_path):
     explorer.controls["grid"].value = 2
     explorer.save.click()
@@ -115,7 +181,7 @@ def test_a_picture_is_saved_and_stands_in_for_the_widget(explorer, tmp_path):
     saved = pixels((tmp_path / "critters-1-in-2x2.png").read_bytes())
     data, metadata = explorer._repr_mimebundle_()
     assert "cut into 2 x 2 cells" in metadata["image/png"]["alt"] == data["text/plain"]
-    assert saved.std() > 0
+    np.testing.assert_array_equal(saved, pixels(png(explorer.twin(**explorer.values)[0])))
 
 
 def test_what_goes_wrong_is_said_in_the_widget(explorer, tmp_path):
@@ -124,6 +190,21 @@ def test_what_goes_wrong_is_said_in_the_widget(explorer, tmp_path):
     assert 'role="alert"' in explorer.text.value
     assert "missing" in explorer.text.value
     explorer.controls["grid"].value = 3
+    assert 'role="status"' in explorer.text.value
+
+
+def test_a_model_that_diverged_gives_no_answer(critters):
+    class Diverged:
+        classes = critters.classes
+
+        def predict_proba(self, images):
+            return np.full((len(images), 8), np.nan)
+
+    explorer = ScrambleExplorer({"critters": (critters, {**NETS, "third": "critters-bagnet5",
+                                                         "lost": Diverged()})})  # fmt: skip
+    explorer.boxes["lost"].value = True
+    assert "lost has probabilities that are not finite" in explorer.text.value
+    explorer.boxes["lost"].value = False
     assert 'role="status"' in explorer.text.value
 
 
