@@ -128,3 +128,10 @@ class BagPredictor(Predictor, Protocol):
     def grid(self, image_shape: tuple[int, int]) -> PatchGrid:
         """Return where the patches of an image of this (H, W) lie."""
         ...
+
+
+def finite(values: Floats, who: str = "the model") -> Floats:
+    """Return what a model says, ValueError if it is not finite: argmax takes NaN for the best."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{who} gives numbers that are not finite: has its training diverged?")
+    return values

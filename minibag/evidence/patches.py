@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from minibag.bag import BagPredictor
+from minibag.bag import BagPredictor, finite
 from minibag.data import ImageSet
 
 Kind = Literal["any", "telling", "misleading"]
@@ -125,9 +125,7 @@ def _strongest(
     per_image: int | None,
 ) -> list[Patch]:
     """Return the k strongest patches of a batch; ``numbers`` are the indices of its images."""
-    maps = model.evidence(batch.images)[:, target]
-    if not np.isfinite(maps).all():
-        raise ValueError("the evidence has values that are not finite: has training diverged?")
+    maps = finite(model.evidence(batch.images)[:, target])
     grid = model.grid(batch.images.shape[1:3])
     flat = maps.reshape(len(maps), -1)
     cells = np.argsort(-flat, axis=1, kind="stable")[:, :per_image]

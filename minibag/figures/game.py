@@ -102,11 +102,11 @@ def crop(image: Image, grid: PatchGrid, cell: Cell) -> Image:
 
 
 def framed(image: Image, grid: PatchGrid, cells: Sequence[Cell]) -> Image:
-    """Return an image enlarged to 320 pixels or more, with frames around patches.
+    """Return an image, its longer side enlarged to 320 pixels or more, with frames around patches.
 
     Frames are white within black, to be seen on any ground, and numbered if there are several.
     """
-    scale = -(-320 // image.shape[1])
+    scale = -(-320 // max(image.shape[:2]))
     big = Pillow.fromarray(image.repeat(scale, 0).repeat(scale, 1))
     draw = ImageDraw.Draw(big)
     for number, cell in enumerate(cells, 1):
@@ -205,7 +205,11 @@ def still(pictures: Titled, text: str) -> Figure:
 
 
 def human_accuracy(tallies: Sequence[Tally]) -> Figure:
-    """Return accuracy against patch size: people with 95 % Wilson intervals, BagNet, chance."""
+    """Return accuracy against patch size: people with 95 % Wilson intervals, BagNet, chance.
+
+    The intervals take all answers for independent. Those of one player, or to one picture, are
+    not: they are then too short.
+    """
     with plt.rc_context({"font.size": 14}):
         fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
     x = np.arange(len(tallies))
@@ -222,7 +226,7 @@ def human_accuracy(tallies: Sequence[Tally]) -> Figure:
     ax.set_xticks(x, [f"{t.q}\nn = {t.n}\n{t.patches:.1f} patches each" for t in tallies])
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set(ylim=(0, 1.03), xlim=(-0.5, len(x) - 0.5), ylabel="right answers (95 % interval)",
-           xlabel="side q of the patches (pixels), n answers")  # fmt: skip
+           xlabel="side q of the patches (pixels), n answers taken as independent")  # fmt: skip
     ax.set_title("What people and a BagNet make of the same small patches", fontsize=15)
     fig.legend(loc="outside lower center", ncols=3, fontsize=14)
     return fig

@@ -17,7 +17,8 @@ COLUMNS = ("round", "q", "patches", "classes", "class", "guess", "right", "bagne
 def pool(folder: str | Path) -> Figure:
     """Return people's accuracy against patch size, from all answers saved in a folder.
 
-    Beside it stand the BagNet's from the same patches, and chance; see `tally` for errors.
+    Beside it stand the BagNet's from the same patches, and chance; see `tally` for errors, and
+    `human_accuracy` for what the intervals leave out.
     """
     return human_accuracy(tally(folder))
 

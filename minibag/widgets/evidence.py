@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from minibag.bag import BagPredictor
+from minibag.bag import BagPredictor, finite
 from minibag.data import ImageSet
-from minibag.figures.game import crop, framed, patch_page, still
+from minibag.figures.game import counted, crop, framed, patch_page, still
 from minibag.figures.html import darkest, overlay
 from minibag.widgets.base import Redrawn
 
@@ -36,7 +36,7 @@ class EvidenceExplorer(Redrawn):
     Raises
     ------
     ValueError
-        If there are no images, no reference images, or k is below 1.
+        If there are no images, no reference images, k is below 1, or evidence is not finite.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class EvidenceExplorer(Redrawn):
             raise ValueError(f"expected images, reference images and k of at least 1, got {counts}")
         self.images, self.model, self.reference, self.k = images, model, reference, k
         self.grid = model.grid(images.images.shape[1:3])
-        self.votes = np.moveaxis(model.evidence(reference.images), 1, 3)  # (R, h, w, C)
+        self.votes = np.moveaxis(finite(model.evidence(reference.images)), 1, 3)  # (R, h, w, C)
         self.evidence = lru_cache(32)(self._evidence)
         best = int(self.evidence(1).mean((1, 2)).argmax())
         names = [(name, c) for c, name in enumerate(model.classes)]
@@ -118,7 +118,7 @@ class EvidenceExplorer(Redrawn):
         text = (
             f"The patch in row {row}, column {column}, {q} x {q} pixels, says {patch[target]:+.2f} "
             f"for {classes[target]}, and most for {classes[patch.argmax()]}. The image, the mean "
-            f"of {len(self.grid)} patches, says {whole[target]:+.2f}."
+            f"of {counted(len(self.grid), 'patch')}, says {whole[target]:+.2f}."
         )
         truth = classes.index(name) if name in classes else None
         pictures = self.places(image, target, row, column), self.nearest(image, row, column)
@@ -132,4 +132,4 @@ class EvidenceExplorer(Redrawn):
 
     def _evidence(self, image: int) -> NDArray[np.floating]:
         """Return what the model says of an image, counted from 1: (C, h, w)."""
-        return self.model.evidence(self.images.images[image - 1 : image])[0]
+        return finite(self.model.evidence(self.images.images[image - 1 : image]))[0]

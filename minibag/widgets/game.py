@@ -16,7 +16,7 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from minibag.bag import BagPredictor
+from minibag.bag import BagPredictor, finite
 from minibag.data import ImageSet
 from minibag.figures.game import Round, counted, framed, game, still
 from minibag.machine import whole_file
@@ -100,7 +100,8 @@ class BeTheBagNet(Redrawn):
             mine = np.flatnonzero(self.images.labels == label)
             self.waiting[label] = self.rng.permutation(mine).tolist()
         image = self.images.images[self.waiting[label].pop()]
-        grid, evidence = self.models[q].grid(image.shape[:2]), self.models[q].evidence(image[None])
+        grid = self.models[q].grid(image.shape[:2])
+        evidence = finite(self.models[q].evidence(image[None]))
         # A child of its own: pictures to come do not depend on how many patches there are.
         order = self.rng.spawn(1)[0].permutation(list(np.ndindex(grid.shape)))
         self.order = [(int(i), int(j)) for i, j in order]

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from minibag.bag import BagPredictor, PatchGrid, Predictor
+from minibag.bag import BagPredictor, PatchGrid, Predictor, finite
 from minibag.data import ImageSet, critters, imagenette
 from minibag.data.imagenette import find_imagenette
 from minibag.experiments import scramble
@@ -191,9 +191,7 @@ class ScrambleExplorer(Redrawn):
         """Return probabilities for image n, scrambled; of a bag also its evidence and grid."""
         images, model = self.collections[collection][0], self.model(collection, name)
         batch = scramble(images.images[n], grid, seed, rotate=rotate)[None]
-        probabilities = model.predict_proba(batch)[0]
-        if not np.isfinite(probabilities).all():
-            raise ValueError(f"{name} has probabilities that are not finite: has it diverged?")
+        probabilities = finite(model.predict_proba(batch)[0], name)
         # Words have the methods of a bag with every encoding, but not always the evidence.
         if not isinstance(model, BagPredictor) or getattr(model, "mixes_patches", False):
             return probabilities, None, None

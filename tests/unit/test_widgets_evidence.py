@@ -177,6 +177,17 @@ def test_an_error_in_a_callback_stands_in_the_widget(explorer, monkeypatch):
     assert 'role="alert"' in explorer.text.value
 
 
+def test_refuses_a_model_that_diverged(images):
+    class Diverged:
+        classes, grid = images.classes, mb.load("critters-bagnet9").grid
+
+        def evidence(self, pixels):
+            return np.full((len(pixels), 8, 7, 7), np.nan)
+
+    with pytest.raises(ValueError, match="not finite"):
+        EvidenceExplorer(images, Diverged())
+
+
 def test_refuses_what_has_nothing_to_show(images):
     model = mb.load("critters-bagnet9")
     for arguments in ((images[:0],), (images, images[:0])):

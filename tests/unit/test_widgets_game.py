@@ -134,6 +134,8 @@ def test_frames_lie_on_the_edges_of_the_patches_and_leave_the_rest_alone():
     rows, columns = np.nonzero((big != 90).any(2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (64, 127, 128, 191)
     assert (big[70:120, 136:184] == 90).all()
+    narrow = framed(np.zeros((700, 20, 3), np.uint8), PatchGrid(8, 8, 0, (87, 2)), [(1, 1)])
+    assert narrow.shape == (700, 20, 3)
 
 
 def test_the_game_ends_after_its_rounds_and_may_go_on(play, tmp_path):
@@ -275,6 +277,15 @@ def test_the_bagnets_of_the_zoo_play_critters():
 def test_refuses_what_cannot_be_played(images, models, options, message):
     with pytest.raises(ValueError, match=message):
         BeTheBagNet(images, models, **options)
+
+
+def test_a_model_that_diverged_does_not_play(images):
+    class Diverged(Colours):
+        def evidence(self, images):
+            return super().evidence(images) * np.nan
+
+    with pytest.raises(ValueError, match="not finite"):
+        BeTheBagNet(images, {8: Diverged(8)})
 
 
 def test_refuses_models_of_other_classes(images):

@@ -203,7 +203,7 @@ def test_a_model_that_diverged_gives_no_answer(critters):
     explorer = ScrambleExplorer({"critters": (critters, {**NETS, "third": "critters-bagnet5",
                                                          "lost": Diverged()})})  # fmt: skip
     explorer.boxes["lost"].value = True
-    assert "lost has probabilities that are not finite" in explorer.text.value
+    assert "lost gives numbers that are not finite" in explorer.text.value
     explorer.boxes["lost"].value = False
     assert 'role="status"' in explorer.text.value
 
