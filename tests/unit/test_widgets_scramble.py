@@ -68,6 +68,10 @@ def test_the_curve_is_the_probability_of_the_true_class_on_every_grid(explorer, 
         100 * net.predict_proba(mb.scramble(critters.images[1], grid)[None])[0, truth]
         for grid in (1, 16)
     )
+    turned = mb.scramble(critters.images[1], 4, 3, rotate=True)[None]
+    assert explorer.curve("critters", "ResNet", 1, 3, True)[GRIDS.index(4)] == pytest.approx(
+        net.predict_proba(turned)[0, truth], abs=1e-5
+    )
     (label,) = re.findall(r'aria-label="(Probability[^"]*)"', explorer.view.value)
     assert f"; ResNet: {first:.0f} % at 1, " in label
     assert label.endswith(f" {last:.0f} % at 16")
@@ -91,6 +95,23 @@ def test_eight_models_have_lines_that_differ_in_colour_and_in_dashes(critters):
     assert len({colour for colour, _ in lines}) == len({dash for _, dash in lines}) == 8
     figure, _ = explorer.twin(**explorer.values)
     assert [line.get_color() for line in figure.axes[2].lines[:8]] == [c for c, _ in LINES]
+
+
+def test_a_slider_moved_back_asks_no_model_again(critters):
+    asked = []
+
+    class Counting:
+        classes = critters.classes
+
+        def predict_proba(self, images):
+            asked.append(len(images))
+            return np.tile(np.eye(8)[0], (len(images), 1))
+
+    explorer = ScrambleExplorer({"critters": (critters, {"counting": Counting()})})
+    assert asked == [1, len(GRIDS)]
+    for grid in (2, 1, 2):
+        explorer.controls["grid"].value = grid
+    assert asked == [1, len(GRIDS), 1]
 
 
 def test_words_without_evidence_per_patch_are_shown_as_no_bag(critters):
