@@ -18,9 +18,19 @@ from matplotlib.figure import Figure
 from minibag.figures.base import compact
 from minibag.figures.html import img, png
 
+# Screen readers call a control by its label. ipywidgets (8.1) ties every label to its control but
+# a slider's, which no trait can mend; parts of a widget may come late, hence the observer.
+NAMES = """
+    const area = this.closest('.minibag-widget');
+    const name = () => area.querySelectorAll('.widget-slider').forEach(slider =>
+        slider.querySelector('[role=slider]')?.setAttribute(
+            'aria-label', slider.querySelector('label')?.textContent));
+    new MutationObserver(name).observe(area, {childList: true, subtree: true});
+    name();
+"""
 # Large type for the back row; colours of the page's theme, dark ones too. "Working" only shows
 # after 0.4 s, so that it does not flicker while a fast model answers a slider.
-STYLE = """<style>
+STYLE = """
 .minibag-widget { --jp-widgets-font-size: 16px; --jp-widgets-inline-height: 32px; }
 .minibag-widget, .minibag-widget .widget-html-content { font-size: 16px; line-height: 1.4; }
 .minibag-widget { color: var(--jp-ui-font-color1, #111); padding: 4px; }
@@ -32,7 +42,7 @@ STYLE = """<style>
 .minibag-busy { visibility: hidden; animation: 0s linear 0.4s forwards minibag-late; }
 @keyframes minibag-late { to { visibility: visible; } }
 .minibag-error { color: #a33400; background: #fff; padding: 2px 6px; font-weight: bold; }
-</style>"""
+"""
 BUSY = '<div class="minibag-busy">Working …</div>'
 
 
@@ -71,7 +81,8 @@ class Redrawn(widgets.VBox):
         self.add_class("minibag-widget")  # where styles and browser tests find it
         self.draw, self.controls = draw, dict(controls)
         self.twin: Callable[..., tuple[Figure | str, str]] = twin or draw
-        self.look = widgets.HTML(STYLE, layout={"display": "none"})
+        style = f'<style onload="{NAMES}">{STYLE}</style>'
+        self.look = widgets.HTML(style, layout={"display": "none"})
         self.view = widgets.HTML()
         self.text = widgets.HTML()
         for name, control in self.controls.items():
