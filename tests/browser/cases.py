@@ -36,7 +36,7 @@ HALF_A_DIGIT = 0.00501  # of percents, and of logits with two places
 MODELS = {"words": "critters-words", "BagNet-9": "critters-bagnet9", "ResNet": "critters-resnet"}
 load = cache(mb.load)
 
-# The cells of a long lesson that its widgets need; other lessons are run as a whole.
+# The cells that widgets need; the other lessons, which are shorter, are run as a whole.
 CELLS = {
     "10_scrambled_images.ipynb": ("import minibag as mb", "ScrambleExplorer()", "BeTheBagNet(")
 }
@@ -60,7 +60,7 @@ drawings = []
 
 
 def slow(n):
-    time.sleep(0.5)
+    time.sleep(0.8)
     if n == 45:
         raise ValueError("45 is too much")
     drawings.append(n)
@@ -110,7 +110,7 @@ class Case(Place):
         shown = area.pictures()
         wanted = [pixels(png(view))] if isinstance(view, Figure) else pictures(view)
         assert same(shown, wanted), "not the figure function's pictures"
-        assert not same(shown, before), "the pictures did not change"
+        assert not same(shown, before), f"the pictures did not change: {values}"
         for nth, numbers in enumerate(self.numbers(**values) if self.numbers else []):
             table = area.table(nth)
             assert list(table) == list(numbers)
@@ -234,6 +234,11 @@ def key(label: str, name: str = "ArrowRight") -> Move:
     return lambda area: area.press(label, name)
 
 
+def choose_next(menu: str) -> Move:
+    """Open a menu first: on a closed one, JupyterLab takes the arrow keys for its cells."""
+    return lambda area: area.press(menu, "Space", "ArrowDown", "Enter")
+
+
 def drag(label: str, value: int) -> Move:
     return lambda area: area.drag(label, value)
 
@@ -268,7 +273,7 @@ FIELD = Case(
     {"unit": UNIT, "padded": PAD, **{f"layer{i}": f"Layer {i}" for i in range(1, 7)}},
     field,
     (key(UNIT), drag(UNIT, 20),
-     key("Layer 4", "ArrowDown"), click(PAD)),
+     choose_next("Layer 4"), click(PAD)),
 )  # fmt: skip
 SCRAMBLE = Case(
     "scramble",
@@ -287,7 +292,7 @@ PATCH = Case(
     "Patch row",
     {"image": "Image", "row": "Patch row", "column": "Patch column", "target": "Evidence for"},
     patch,
-    (key("Patch row", "ArrowLeft"), drag("Patch column", 5), key("Evidence for", "ArrowDown"),
+    (key("Patch row", "ArrowLeft"), drag("Patch column", 5), choose_next("Evidence for"),
      click("Go to the strongest patch"), key("Image")),
     numbers_of_patch,
 )  # fmt: skip

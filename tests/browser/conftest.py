@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.cases import CELLS, WRITTEN
 from tests.browser.find import chromium
-from tests.browser.lab import Lab, watch
+from tests.browser.lab import SECOND, Lab, run_cell, watch
 from tests.house.environment import ROOT
 
 # Cells outside the window stay in the page, so that a test can find every widget.
@@ -128,25 +128,33 @@ def _no_page_complains(problems: list[str]) -> Iterator[None]:
     assert found == []
 
 
+def watched_page(browser: Browser, problems: list[str]) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(20 * SECOND)
+    watch(page, problems)
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
+    page = watched_page(browser, problems)
+    yield page
+    page.close()
+
+
 @pytest.fixture(scope="package")
-def new_page(browser: Browser, problems: list[str]) -> Callable[[], Page]:
-    def new() -> Page:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        watch(page, problems)
-        return page
-
-    return new
-
-
-@pytest.fixture(scope="package")
-def lesson(new_page: Callable[[], Page], server: str, course: Path) -> Callable[[str], Lab]:
+def lesson(
+    browser: Browser, problems: list[str], server: str, course: Path
+) -> Callable[[str], Lab]:
     """Open a lesson in JupyterLab and run it, once for all tests that look at it."""
 
     @cache
     def run(name: str) -> Lab:
-        lab = Lab(new_page(), server, course, name)
+        base, token = server.split("/lab")[0], server.split("token=")[1]
+        address = f"{base}/lab/tree/notebooks/{name}?token={token}&reset"
+        lab = Lab(watched_page(browser, problems), address, course / "notebooks" / name)
         for code in CELLS.get(name, ()):
-            lab.run(code)
+            run_cell(lab.page, code)
         if name not in CELLS:
             lab.run_all()
         return lab

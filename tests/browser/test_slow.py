@@ -1,4 +1,4 @@
-"""A model that takes half a second for each picture: nobody waits for old ones."""
+"""A model that takes most of a second for each picture: nobody waits for old ones."""
 
 import numpy as np
 import pytest

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.browser.cases import SCRAMBLE
 from tests.browser.conftest import free_port, serving
-from tests.browser.lab import SECOND, Area
+from tests.browser.lab import SECOND, Area, run_cell
 
 
 @pytest.fixture(scope="module")
@@ -20,22 +21,25 @@ def stage(course: Path, settings: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def notebook_7(course: Path, settings: Path) -> Iterator[str]:
+    root = ["--allow-root"] * (os.geteuid() == 0)
+    command = [".venv/bin/jupyter", "notebook", "--no-browser", f"--port={free_port()}", *root]
+    with serving(course, settings, *command, path=r"/tree\?token=\w+") as address:
+        yield address.replace("/tree?", "/notebooks/notebooks/stage.ipynb?")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_stage_answers_keys_and_mouse_and_can_be_read(new_page, stage: str, theme: str):
-    page = new_page()
+def test_the_stage_answers_keys_and_mouse_and_can_be_read(stage: str, page: Page, theme: str):
     page.goto(f"{stage}?theme={theme}", timeout=60 * SECOND)
     area = Area(page, SCRAMBLE.mark)
     SCRAMBLE.check_moves(area)
     assert area.faults(f"stage-{theme}") == []
 
 
-def test_the_stage_notebook_works_in_notebook_7(new_page, course: Path, settings: Path):
-    root = ["--allow-root"] * (os.geteuid() == 0)
-    command = [".venv/bin/jupyter", "notebook", "--no-browser", f"--port={free_port()}", *root]
-    with serving(course, settings, *command, path=r"/tree\?token=\w+") as address:
-        page = new_page()
-        page.goto(address.replace("/tree?", "/notebooks/notebooks/stage.ipynb?"))
-        page.get_by_text("minibag").click(timeout=60 * SECOND)
-        page.keyboard.press("Control+Enter")
-        SCRAMBLE.check_moves(Area(page, SCRAMBLE.mark))
-        page.close()
+def test_the_stage_notebook_works_in_notebook_7(notebook_7: str, page: Page):
+    with page.expect_websocket(lambda socket: "/channels" in socket.url) as kernel:
+        page.goto(notebook_7)
+    kernel.value.wait_for_event("framereceived")
+    run_cell(page, "ScrambleExplorer()")
+    SCRAMBLE.check_moves(Area(page, SCRAMBLE.mark))
