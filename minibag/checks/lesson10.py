@@ -61,6 +61,9 @@ def survivors(student: Callable[[int, int, int, int], float]) -> str:
         near = {
             "one side only: rows and columns must both be whole.": whole / len(starts),
             "a patch that ends at a seam does not cross it.": (strict / len(starts)) ** 2,
+            "you leave out the patch that begins at side - q; it still fits.": (
+                ((whole - 1) / (len(starts) - 1)) ** 2
+            ),
             "that counts patches; divide by how many there are.": whole**2,
             "patches must fit into the image: fewer than side / stride a side.": (
                 (whole / (side // stride)) ** 2
@@ -69,7 +72,10 @@ def survivors(student: Callable[[int, int, int, int], float]) -> str:
         if np.isclose(answer, right):
             continue
         refuse(
-            (right == 0, told + "a cell is smaller than a patch, so none survives."),
+            (
+                right == 0,
+                told + "a cell is smaller than a patch, so none survives (not fewer than none).",
+            ),
             *((np.isclose(answer, value), told + why) for why, value in near.items()),
             (
                 cell % stride > 0 and 0 <= answer <= 1,
@@ -97,7 +103,12 @@ def gram(student: Callable[[Floats], Floats]) -> str:
         (np.allclose(answer, right * 30), "that is the sum over places: divide by their number."),
         (np.allclose(answer, right / 4), "divide by the number of places only, not of channels."),
         (np.allclose(answer, of_means), "first the product at each place, then the mean."),
-        (np.allclose(answer, np.cov(flat, bias=True)), "do not subtract the means."),
+        (
+            any(np.allclose(answer, np.cov(flat, ddof=k)) for k in (0, 1)),
+            "do not subtract the means.",
+        ),
+        (np.allclose(answer, flat @ flat.reshape(30, 4) / 30), "reshape mixes places up: use .T"),
+        (np.ptp(answer / right) < 1e-6, "right but for one factor: divide by h * w, all places."),
         (not np.allclose(answer, right), "compare with: mean over p of f_i(p) f_j(p)."),
     )
     return "shuffle the places, and nothing changes: a Gram matrix is a bag."

@@ -17,6 +17,11 @@ def whole(side, grid, q, stride, last=1):
     return first // (side // grid) == (first + q - last) // (side // grid)
 
 
+def early(side, grid, q, stride):
+    first = np.arange(0, side - q, stride)
+    return first // (side // grid) == (first + q - 1) // (side // grid)
+
+
 def formula(side, grid, q, stride, least=0.0):
     in_cell = (side // grid - q) // stride + 1
     return (grid * max(in_cell, least) / ((side - q) // stride + 1)) ** 2
@@ -41,12 +46,16 @@ WRONG = [
     ("survivors", lambda *c: formula(*c, least=-np.inf), "none survives"),
     ("survivors", formula, "each patch"),
     ("survivors", lambda s, g, q, t: (1 - q / (s // g)) ** 2, "you say"),
+    ("survivors", lambda s, g, q, t: early(s, g, q, t).mean() ** 2, "leave out"),
     ("survivors", lambda s, g, q, t: np.nan, "nan"),
     ("gram", lambda f: flat(f) @ flat(f).T, "sum"),
     ("gram", lambda f: flat(f) @ flat(f).T / f.size, "channels"),
     ("gram", lambda f: flat(f).T @ flat(f) / len(f), "wrong way"),
     ("gram", lambda f: np.outer(f.mean((1, 2)), f.mean((1, 2))), "first the product"),
     ("gram", lambda f: np.cov(flat(f), bias=True), "subtract"),
+    ("gram", lambda f: np.cov(flat(f)), "subtract"),
+    ("gram", lambda f: flat(f) @ f.reshape(-1, len(f)) / flat(f).shape[1], "use .T"),
+    ("gram", lambda f: flat(f) @ flat(f).T / f.shape[1], "factor"),
     ("gram", lambda f: f.mean((1, 2)), "(4, 4)"),
     ("gram", lambda f: np.corrcoef(flat(f)), "compare"),
 ]
