@@ -29,5 +29,6 @@ def same_environment() -> Iterator[None]:
     """
     before = dict(os.environ)
     yield
-    os.environ.clear()
-    os.environ.update(before)
+    os.environ.update(before)  # never empty in between: threads of others read it
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]

@@ -76,13 +76,14 @@ class Scene:
 def page(scene: Scene) -> str:
     """Return the scene as HTML: pictures and curve, below them one card for each model."""
     cut = f"Cut into {scene.grid} x {scene.grid} cells" if scene.grid > 1 else "Not cut"
+    alt = f"{cut}, shuffled" if scene.grid > 1 else cut
     if scene.hidden:
-        return row(card("What is it?", img(scene.scrambled, cut, "width:clamp(380px,40vw,620px)")))
+        return row(card("What is it?", img(scene.scrambled, alt, "width:clamp(380px,40vw,620px)")))
     side = "width:clamp(230px,20vw,400px)"  # grows with the window, for the back row
     truth = scene.classes[scene.truth]
     cards = [
         card(f"This is: {escape(truth)}", img(scene.original, f"The original, {truth}", side)),
-        card(cut, img(scene.scrambled, f"{cut}, shuffled", side)),
+        card(cut, img(scene.scrambled, alt, side)),
     ]
     if scene.curves:
         title = f"Probability of {truth}"

@@ -50,6 +50,7 @@ def test_it_shows_the_scrambled_image_and_what_the_models_say_of_it(explorer, cr
 
 def test_words_and_marks_say_who_is_right(explorer, critters):
     truth = critters.classes[critters.labels[0]]
+    assert 'alt="Not cut"' in explorer.view.value
     assert f"Picture 1, not cut: {truth}; BagNet-9 says " in explorer.text.value
     for model in NETS.values():
         guess = critters.classes[mb.load(model).logits(critters.images[:1])[0].argmax()]
@@ -129,6 +130,7 @@ def test_words_without_evidence_per_patch_are_shown_as_no_bag(critters):
 
 def test_a_class_is_asked_before_it_sees_the_original_or_an_answer(explorer, critters):
     explorer.controls["grid"].value = 4
+    assert 'alt="Cut into 4 x 4 cells, shuffled"' in explorer.view.value
     explorer.controls["hidden"].value = True
     (shown,) = pictures(explorer.view.value)
     np.testing.assert_array_equal(shown, mb.scramble(critters.images[0], 4))
