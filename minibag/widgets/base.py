@@ -18,15 +18,18 @@ from matplotlib.figure import Figure
 from minibag.figures.base import compact
 from minibag.figures.html import img, png
 
-# Screen readers call a control by its label. ipywidgets (8.1) ties every label to its control but
-# a slider's, which no trait can mend; parts of a widget may come late, hence the observer.
-NAMES = """
+# What no trait of ipywidgets (8.1) can mend: screen readers call a control by its label, and only
+# a slider's label is not tied to it; Notebook 7 and JupyterLab take the arrow keys of sliders and
+# menus for their cells, unless told not to. Parts of a widget may come late, hence the observer.
+MEND = """
     const area = this.closest('.minibag-widget');
-    const name = () => area.querySelectorAll('.widget-slider').forEach(slider =>
-        slider.querySelector('[role=slider]')?.setAttribute(
-            'aria-label', slider.querySelector('label')?.textContent));
-    new MutationObserver(name).observe(area, {childList: true, subtree: true});
-    name();
+    const mend = () => area.querySelectorAll('[role=slider], select').forEach(control => {
+        const label = control.closest('.widget-inline-hbox')?.querySelector('label');
+        if (label) control.setAttribute('aria-label', label.textContent);
+        control.setAttribute('data-lm-suppress-shortcuts', 'true');
+    });
+    new MutationObserver(mend).observe(area, {childList: true, subtree: true});
+    mend();
 """
 # Large type for the back row; colours of the page's theme, dark ones too. "Working" only shows
 # after 0.4 s, so that it does not flicker while a fast model answers a slider.
@@ -81,7 +84,7 @@ class Redrawn(widgets.VBox):
         self.add_class("minibag-widget")  # where styles and browser tests find it
         self.draw, self.controls = draw, dict(controls)
         self.twin: Callable[..., tuple[Figure | str, str]] = twin or draw
-        style = f'<style onload="{NAMES}">{STYLE}</style>'
+        style = f'<style onload="{MEND}">{STYLE}</style>'
         self.look = widgets.HTML(style, layout={"display": "none"})
         self.view = widgets.HTML()
         self.text = widgets.HTML()
