@@ -234,11 +234,6 @@ def key(label: str, name: str = "ArrowRight") -> Move:
     return lambda area: area.press(label, name)
 
 
-def choose_next(menu: str) -> Move:
-    """Open a menu first: on a closed one, JupyterLab takes the arrow keys for its cells."""
-    return lambda area: area.press(menu, "Space", "ArrowDown", "Enter")
-
-
 def drag(label: str, value: int) -> Move:
     return lambda area: area.drag(label, value)
 
@@ -273,7 +268,7 @@ FIELD = Case(
     {"unit": UNIT, "padded": PAD, **{f"layer{i}": f"Layer {i}" for i in range(1, 7)}},
     field,
     (key(UNIT), drag(UNIT, 20),
-     choose_next("Layer 4"), click(PAD)),
+     key("Layer 4", "ArrowDown"), click(PAD)),
 )  # fmt: skip
 SCRAMBLE = Case(
     "scramble",
@@ -292,7 +287,7 @@ PATCH = Case(
     "Patch row",
     {"image": "Image", "row": "Patch row", "column": "Patch column", "target": "Evidence for"},
     patch,
-    (key("Patch row", "ArrowLeft"), drag("Patch column", 5), choose_next("Evidence for"),
+    (key("Patch row", "ArrowLeft"), drag("Patch column", 5), key("Evidence for", "ArrowDown"),
      click("Go to the strongest patch"), key("Image")),
     numbers_of_patch,
 )  # fmt: skip

@@ -129,7 +129,8 @@ def _no_page_complains(problems: list[str]) -> Iterator[None]:
 
 
 def watched_page(browser: Browser, problems: list[str]) -> Page:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    window = {"width": 1280, "height": 900}
+    page = browser.new_page(viewport=window, reduced_motion="reduce")  # nothing fades in
     page.set_default_timeout(20 * SECOND)
     watch(page, problems)
     return page

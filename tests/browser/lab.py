@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
@@ -23,7 +24,10 @@ Result = TypeVar("Result")
 SECOND = 1000  # Playwright counts milliseconds
 ARTIFACTS = ROOT / "artifacts"
 # Voilà's own page asks for its icons there, and does without them when there is no network.
-ICONS = "https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@"
+ICONS = [
+    f"https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@^5/css/{name}.min.css"
+    for name in ("all", "v4-shims")
+]
 
 # Notebook 7.6 looks for its shortcuts before it has read them, sometimes; they come all the same.
 SHORTCUTS = "Cannot read properties of undefined (reading 'schema')"
@@ -37,6 +41,9 @@ SMALL = """area => {
     }
     return found;
 }"""
+SHRUNK = """area => [...area.querySelectorAll('img:not(.pixels)')]
+    .filter(figure => figure.clientWidth < figure.naturalWidth)
+    .map(figure => `${figure.naturalWidth} px on ${figure.clientWidth} px: ${figure.alt}`)"""
 CUT = """area => {
     const end = Math.min(area.getBoundingClientRect().right, innerWidth) + 1;
     const parts = [...area.querySelectorAll('*')].filter(part => part.checkVisibility());
@@ -56,7 +63,7 @@ def watch(page: Page, problems: list[str]) -> None:
 
     def console(message: ConsoleMessage) -> None:
         where = message.location["url"]
-        if message.type == "error" and not where.startswith(ICONS):
+        if message.type == "error" and unquote(where) not in ICONS:
             problems.append(f"{message.text} ({where})")
 
     def page_error(error: Error) -> None:
@@ -66,7 +73,7 @@ def watch(page: Page, problems: list[str]) -> None:
     page.on("console", console)
     page.on("pageerror", page_error)
     home = re.compile(r"(http|ws)://(localhost|127\.0\.0\.1):|data:|blob:|about:")
-    page.on("request", lambda request: home.match(request.url) or request.url.startswith(ICONS)
+    page.on("request", lambda request: home.match(request.url) or unquote(request.url) in ICONS
             or problems.append(f"asked for {request.url}"))  # fmt: skip
 
 
@@ -75,6 +82,7 @@ class Area:
 
     def __init__(self, page: Page, mark: str) -> None:
         self.page = page
+        page.bring_to_front()
         self.at = page.locator(".minibag-widget").filter(has_text=mark)
         expect(self.at).to_have_count(1, timeout=60 * SECOND)
         self.at.scroll_into_view_if_needed()
@@ -137,15 +145,16 @@ class Area:
     def faults(self, name: str) -> list[str]:
         """Return what is wrong at a width of 800 and of 1280 pixels; keep screenshots as `name`.
 
-        Wrong are texts below 14 pixels, parts that are cut off or too wide, and what axe-core
-        calls serious or critical.
+        Wrong are texts below 14 pixels, parts that are cut off or too wide, figures that are made
+        smaller at 1280 pixels, and what axe-core calls serious or critical.
         """
         ARTIFACTS.mkdir(exist_ok=True)
         found = []
         for width in (800, 1280):
-            self.page.set_viewport_size({"width": width, "height": 1500})
+            self.page.set_viewport_size({"width": width, "height": 2000})
             self.at.screenshot(path=ARTIFACTS / f"{name}-{width}.png")
             found += self.at.evaluate(SMALL) + self.at.evaluate(CUT)
+        found += self.at.evaluate(SHRUNK)
         rules = Axe().run(self.page, ".minibag-widget").response["violations"]
         self.page.set_viewport_size({"width": 1280, "height": 900})
         return found + [
@@ -208,7 +217,7 @@ class Lab:
 def run_cell(page: Page, code: str) -> None:
     """Run the cell that holds this code, with the keyboard."""
     page.locator(".jp-CodeCell").filter(has_text=code).locator(".cm-content").click()
-    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Control+Enter")
 
 
 def is_json(text: str) -> bool:
