@@ -139,8 +139,9 @@ class Area:
         """Return the numbers of a table of bars by name."""
         rows = self.at.locator("table").nth(nth).locator("tr").all_inner_texts()
         found = [re.fullmatch(r"(.+?)(?: ★)?\s+([-+]?[\d.]+)( %)?", row.strip()) for row in rows]
-        return {name: float(number) / (100 if percent else 1) for name, number, percent in
-                (row.groups() for row in found)}  # fmt: skip
+        assert all(found), f"no table of bars, or one that is just being replaced: {rows}"
+        groups = (row.groups() for row in found if row)
+        return {name: float(value) / (100 if percent else 1) for name, value, percent in groups}
 
     def faults(self, name: str) -> list[str]:
         """Return what is wrong at a width of 800 and of 1280 pixels; keep screenshots as `name`.
