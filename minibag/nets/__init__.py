@@ -3,6 +3,7 @@
 from minibag.nets.architecture import build, count
 from minibag.nets.bagnet import BagNet, bagnet9, bagnet17, bagnet33
 from minibag.nets.compare import small_densenet, small_resnet, small_vgg
+from minibag.nets.fold import folded
 from minibag.nets.predictor import BagNetPredictor, NetPredictor, as_predictor, normalise
 from minibag.nets.receptive import ReceptiveField, probe_receptive_field, receptive_field
 from minibag.nets.zoo import list_models, load
@@ -18,6 +19,7 @@ __all__ = [
     "bagnet33",
     "build",
     "count",
+    "folded",
     "list_models",
     "load",
     "normalise",
