@@ -1,4 +1,4 @@
-"""What happens to a model when its images change: scrambled cells, textures without layout."""
+"""What happens to a model when its images change, or its numbers: scrambled, textured, rounded."""
 
 from importlib import import_module
 from typing import Any
@@ -17,13 +17,16 @@ __all__ = [
     "unscramble",
 ]
 # These need torch, and load it on first use: scrambling for a word model does not.
-_TEXTURES = ["gram", "synthesise", "texture_net"]
-__all__ += _TEXTURES
+_TORCH = {
+    **dict.fromkeys(["gram", "synthesise", "texture_net"], "textures"),
+    **dict.fromkeys(["fragile", "in_precision", "rounded"], "precision"),
+}
+__all__ += [*_TORCH]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _TEXTURES:
-        return getattr(import_module("minibag.experiments.textures"), name)
+    if name in _TORCH:
+        return getattr(import_module(f"minibag.experiments.{_TORCH[name]}"), name)
     raise AttributeError(f"module 'minibag.experiments' has no attribute {name!r}")
 
 
