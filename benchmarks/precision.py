@@ -1,0 +1,149 @@
+"""Accuracy with fewer bits: our networks, and twins made fragile, in fp32, TF32, bf16 and fp16.
+
+    python -m benchmarks.precision [--n 500] [--models imagenette-bagnet9 ...]
+
+A fragile twin computes the same function in exact arithmetic (`minibag.experiments.fragile`), but
+depends on bits as the published BagNet-33 does, which scores 66.7 % of ImageNet in fp32, 64.2 in
+TF32 and 58.0 under fp16 autocast. Each network runs with its numbers rounded
+(`minibag.experiments.in_precision`), and as the machine itself does it: ``torch.autocast``, and
+TF32 where there is an NVIDIA GPU. Last comes what fp16 costs as a format to keep kernels in, where
+``runs/`` still has the fp32 weights of a model that ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import minibag as mb
+from benchmarks import record
+from benchmarks.zoo import RUNS
+from minibag.data import ImageSet
+from minibag.experiments import fragile, in_precision
+from minibag.experiments.precision import KINDS
+from minibag.nets import BagNet, NetPredictor, as_predictor
+from minibag.nets.predictor import filled
+from minibag.stats import wilson_interval
+from minibag.training.checkpoint import load_checkpoint
+
+MODELS = [f"imagenette-{net}" for net in ("bagnet9", "bagnet17", "bagnet9wide", "resnet")]
+MODELS += {"imagenette-bagnet17w32"} & {*mb.list_models()}
+SWEPT, STRENGTHS = "imagenette-bagnet17", (30, 100, 300, 1000, 3000, 10000)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+EVERY = 4  # fp16 autocast is slow on a CPU: every fourth photograph has to do there
+FRAGILE = 2000  # mean of the channels before the first norm, in deviations
+
+
+def photographs(model: NetPredictor, n: int | None) -> ImageSet:
+    """Return validation photographs of the size a model is for, all or n of them."""
+    images = mb.imagenette("val", model.image_size)
+    return images if n is None else images.subset(n)
+
+
+def with_net(model: NetPredictor, net: nn.Module) -> NetPredictor:
+    """Return the same model around another network."""
+    return as_predictor(net, model.classes, model.architecture, model.card)
+
+
+def row(what: str, model: NetPredictor, images: ImageSet, exact: np.ndarray) -> dict[str, Any]:
+    """Return and print accuracy, its interval, and how far logits are from those in fp32."""
+    logits = model.logits(images)
+    valid, guess = np.isfinite(logits).all(1), logits.argmax(1)
+    right = int(((guess == images.labels) & valid).sum())
+    low, high = wilson_interval(right, len(images))
+    change = float(np.abs(logits - exact)[valid].max(initial=0))
+    other, strange = float((guess != exact.argmax(1)).mean()), int((~valid).sum())
+    n, share = len(images), right / len(images)
+    print(f"{what:15} {share:6.1%} ({low:.1%} .. {high:.1%}) of {n}, logits change ", end="")
+    print(f"by up to {change:.4f}, {other:.2%} other answers, {strange} not finite")
+    found = {"accuracy": share, "low": low, "high": high, "n": n, "largest_change": change}
+    return {**found, "other_answers": other, "not_finite": strange}
+
+
+def rounded(model: NetPredictor, images: ImageSet, exact: np.ndarray) -> dict[str, Any]:
+    """Return the rows of a network whose numbers are rounded."""
+    rows = {}
+    for kind in KINDS:
+        with in_precision(model.net, kind):
+            rows[kind] = row(f"  {kind}, rounded", model, images, exact)
+    return rows
+
+
+def tf32(allowed: bool) -> None:
+    """Let a GPU multiply in TF32, or not."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+def on_machine(model: NetPredictor, images: ImageSet, exact: np.ndarray) -> dict[str, Any]:
+    """Return the rows of a network as this machine computes with fewer bits."""
+    rows = {}
+    for kind in KINDS[1:] if DEVICE == "cuda" else DTYPES:  # no CPU has TF32
+        few = slice(None, None, EVERY if (DEVICE, kind) == ("cpu", "fp16") else 1)
+        tf32(kind == "tf32")
+        with torch.autocast(DEVICE, DTYPES.get(kind), enabled=kind in DTYPES):
+            rows[kind] = row(f"  {kind}, {DEVICE}", model, images[few], exact[few])
+    tf32(False)
+    return rows
+
+
+def networks(names: list[str], n: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the rows of networks and their fragile twins; those of ever more fragile twins."""
+    nets, sweep = {}, {}
+    for name in names:
+        model = mb.load(name)
+        images = photographs(model, n)
+        model.net.to(DEVICE)
+        exact, twins = model.logits(images), {name: model}
+        if isinstance(model.net, BagNet):
+            twins[f"{name}, fragile"] = with_net(model, fragile(model.net, FRAGILE))
+        for title, twin in twins.items():
+            print(title)
+            rows = {"rounded": rounded(twin, images, exact)}
+            nets[title] = {**rows, "machine": on_machine(twin, images, exact)}
+        for much in STRENGTHS if name == SWEPT else ():
+            print(f"{name}, fragile, strength {much}")
+            sweep[str(much)] = rounded(with_net(model, fragile(model.net, much)), images, exact)
+    return nets, sweep
+
+
+def storage(n: int | None) -> dict[str, Any]:
+    """Return the rows of models with kernels in fp32, and in fp16 as they ship."""
+    found = {}
+    for name in (name for name in mb.list_models() if name.startswith("imagenette")):
+        path, model = RUNS / name / "checkpoint.pt", mb.load(name)
+        if not path.is_file():
+            continue
+        state, ships = load_checkpoint(path, {})["net"], model.net.state_dict()
+        stored = {k: v.half().float() if v.ndim > 1 else v for k, v in state.items()}
+        if stored.keys() == ships.keys() and all(stored[k].equal(ships[k]) for k in ships):
+            kinds = {"fp32": with_net(model, filled(model.architecture, state)), "fp16": model}
+            images = photographs(model, n)
+            exact = kinds["fp32"].logits(images)
+            print(f"{name}, kernels kept in")
+            found[name] = {kind: row(f"  {kind}", m, images, exact) for kind, m in kinds.items()}
+    print(
+        "fp16 in files:", f"{len(found)} models" if found else "skipped, runs/ has no fp32 weights"
+    )
+    return found
+
+
+def main() -> None:
+    """Print the tables and write them."""
+    parser = argparse.ArgumentParser(description="Accuracy with fewer bits")
+    parser.add_argument("--n", type=int, help="photographs; all of the validation half if left out")
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    options = parser.parse_args()
+    tf32(False)  # what is rounded here must not be rounded once more by a GPU
+    nets, sweep = networks(options.models, options.n)
+    result = {"device": DEVICE, "strength": FRAGILE, "nets": nets, "sweep": {SWEPT: sweep}}
+    name = "precision_gpu" if DEVICE == "cuda" else "precision"
+    print("written to", record.write(name, {**result, "storage": storage(options.n)}))
+
+
+if __name__ == "__main__":
+    main()
