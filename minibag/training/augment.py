@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.transforms import v2
 
 from minibag.training.recipe import Recipe
 
@@ -47,6 +48,17 @@ def augment(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
     elif recipe.flip:
         x = torch.where(draws[:, 0].view(-1, 1, 1, 1) < 0.5, x.flip(3), x)
     return _jitter(x, draws[:, 5:], recipe.jitter) if recipe.jitter else x
+
+
+def mix(x: Tensor, y: Tensor, recipe: Recipe, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Return a batch (N, 3, H, W) mixed with itself, if the recipe says so, and its targets.
+
+    These are shares of the classes, (N, n_classes), or the labels (N,) as they are. Random numbers
+    are those of torch; of several processes, each mixes its own share of a batch.
+    """
+    kinds = (v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix)
+    wanted = [kind(num_classes=n_classes, alpha=alpha) for kind, alpha in kinds if alpha]
+    return v2.RandomChoice(wanted)(x, y) if wanted else (x, y)
 
 
 def _views(draws: Tensor, recipe: Recipe, shape: torch.Size) -> Tensor:

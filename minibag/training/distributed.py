@@ -64,13 +64,22 @@ class Team:
 
 @contextmanager
 def join(device: str | torch.device | None = None) -> Iterator[Team]:
-    """Join the processes that torchrun started, or be alone; None takes the accelerator if any."""
+    """Join the processes that torchrun started, or be alone; None takes the accelerator if any.
+
+    Raises ValueError if torchrun shall start workers again, but could not.
+    """
     world = int(os.environ.get("WORLD_SIZE", 1))
     found = torch.accelerator.current_accelerator(check_available=True)
     home = torch.device(device or found or "cpu")
     if world == 1:
         yield Team(0, 1, home)
         return
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise ValueError(  # https://github.com/pytorch/pytorch/issues/135712, so in torch 2.15, too
+            "torchrun --max-restarts needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment "
+            "and --standalone or --rdzv-backend c10d: else new workers look for those before them"
+        )
     if home.type == "cuda":
         home = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,13 +131,13 @@ class Streamed:
     def _load(
         self, view: Callable, key: tuple[int, ...], batches: Sequence[Tensor]
     ) -> Iterator[Batch]:
-        device = self.team.device
+        device, here = self.team.device, int(os.environ.get("LOCAL_WORLD_SIZE", self.team.world))
         shares = (batch[self.team.share].tolist() for batch in batches)
         loader: DataLoader = DataLoader(
             _Views(self.files, self.labels, view),
             # made as they are needed: there may be a million
             batch_sampler=([(*key, i) for i in share] for share in shares if share),
-            num_workers=min(max(1, cpu_count() // self.team.world), len(batches)),
+            num_workers=min(max(1, cpu_count() // here), len(batches)),
             pin_memory=device.type == "cuda",
         )
         for x, y in loader:

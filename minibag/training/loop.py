@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from minibag.data import ImageSet
+from minibag.training.augment import mix
 from minibag.training.distributed import Team, join
 from minibag.training.loaders import Images, open_images
 from minibag.training.recipe import Recipe
@@ -27,6 +30,7 @@ def fit(
     *,
     device: str | torch.device | None = None,
     save_every: int | None = None,
+    minutes: float | None = None,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
     """Train a network in place, and leave it on the device in evaluation mode.
@@ -43,6 +47,9 @@ def fit(
     folder : where ``checkpoint.pt`` and ``log.jsonl`` are kept, seen by all processes
     device : None takes a GPU if there is one
     save_every : steps between checkpoints; None means an epoch
+    minutes : stop with a checkpoint after about so long (at most 50 steps more), for queues and
+        machines with a time limit; the same call goes on. There are ``recipe.epochs`` rows once
+        the run has ended.
     progress : show a progress bar
 
     Returns
@@ -70,25 +77,36 @@ def fit(
                 "train and val must both be ImageSets or both be folders, of the same classes; "
                 f"got {images.classes} and {held_out.classes}"
             )
-        run = Run(net, images, held_out, recipe, team, Path(folder) if folder else None)
-        quiet = not progress or team.rank > 0
-        with tqdm(total=recipe.epochs * run.steps, initial=run.step, disable=quiet) as bar:
-            for epoch in range(run.step // run.steps, recipe.epochs):
-                for x, y in images.batches(epoch, start=run.step % run.steps):
-                    train_step(run, x, y)
-                    if run.due(save_every) or run.due(REPORT):
-                        run.report(bar)
-                    if run.due(save_every):
-                        run.save()
-                run.report(bar)
-                run.end_epoch(evaluate(net, held_out, team) if held_out else {})
+        until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        run = Run(net, images, held_out, recipe, team, Path(folder) if folder else None, until)
+        quiet, total = not progress or team.rank > 0, recipe.epochs * run.steps
+        with tqdm(total=total, initial=run.step, disable=quiet) as bar:
+            while run.step < total and not run.late:
+                train_epoch(run, bar, save_every)
+                if run.step % run.steps == 0:
+                    run.end_epoch(evaluate(run.best, held_out, team) if held_out else {})
+        net.load_state_dict(run.best.state_dict())
         net.eval()
     return run.history
+
+
+def train_epoch(run: Run, bar: tqdm, save_every: int | None) -> None:
+    """Take the steps that are left of an epoch, or those until it is late."""
+    for x, y in run.train.batches(run.step // run.steps, start=run.step % run.steps):
+        train_step(run, x, y)
+        if run.due(save_every) or run.due(REPORT):
+            run.report(bar)
+            if run.due(save_every) or run.late:
+                run.save()
+            if run.late:
+                return
+    run.report(bar)
 
 
 def train_step(run: Run, x: Tensor, y: Tensor) -> None:
     """Take one step with images (n, 3, H, W) and labels (n,), this process's share of a batch."""
     run.prepare_step()
+    x, target = mix(x, y, run.recipe, len(run.train.classes))
     with torch.autocast(x.device.type, run.dtype, enabled=run.dtype != torch.float32):
         logits = run.model(x.contiguous(memory_format=run.layout))
         if logits.shape != (len(y), n := len(run.train.classes)):
@@ -96,13 +114,14 @@ def train_step(run: Run, x: Tensor, y: Tensor) -> None:
                 f"{len(y)} images of {n} classes gave logits {tuple(logits.shape)}: the network "
                 f"must be built for {n} classes"
             )
-        loss = nn.functional.cross_entropy(logits, y, label_smoothing=run.recipe.label_smoothing)
+        smoothing = run.recipe.label_smoothing
+        loss = nn.functional.cross_entropy(logits, target, label_smoothing=smoothing)
     run.scaler.scale(loss).backward()
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.optimizer.zero_grad()
     run.pending.append(torch.stack([loss.detach(), (logits.argmax(1) == y).float().mean()]))
-    run.step += 1
+    run.end_step()
 
 
 @torch.no_grad()

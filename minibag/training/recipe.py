@@ -13,7 +13,7 @@ CHOICES = {
 }
 KINDS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 POSITIVE = {"epochs", "batch_size", "lr", "step_epochs", "step_factor", "min_scale", "image_size"}
-SHARES = {"momentum", "label_smoothing", "min_scale", "jitter", "norm_momentum"}  # at most 1
+SHARES = {"momentum", "label_smoothing", "min_scale", "jitter", "norm_momentum", "ema"}  # at most 1
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,18 @@ class Recipe:
     shift : move images by up to this many pixels (whole ones), the border is mirrored; images
         from a folder are not moved, their crops are
     jitter : change brightness, contrast and saturation by up to this share, 0..1
+    mixup, cutmix : blend pairs of images or paste a box of one into the other, and share their
+        labels alike; the parameter of the Beta distribution that the share is drawn from, 0 is
+        off; with both, every batch draws one (Zhang et al., ICLR 2018; Yun et al., ICCV 2019)
     image_size : side in pixels of the random views; None means that of the image set, or 224 for a
         folder. Views of 3/4 of the side cost half, and since random crops enlarge what they show,
         things look about as large as in the whole image later (Touvron et al., NeurIPS 2019).
     norm_momentum : share of a batch in the running statistics of every batch norm; None keeps the
         network's own. The first norm of a published BagNet has 0.001: right for the 450,000 steps
         on ImageNet, but after 1,000 steps 37 % of its statistics are still those of no data.
+    ema : keep an exponential moving average of weights and statistics with this decay a step, in
+        0..1; it is what is validated and what the network ends with. 0 is off. Early on the decay
+        is (1 + steps) / (10 + steps), so that the first weights are soon forgotten.
     precision : "fp32", "bf16", "fp16" (with loss scaling), or "auto": bf16 on a GPU that has it,
         else fp32. Weights and validation are always in fp32, which NVIDIA's convolutions round
         to TF32 unless ``torch.backends.cudnn.allow_tf32`` is off.
@@ -68,8 +74,11 @@ class Recipe:
     min_scale: float = 1.0
     shift: int = 4
     jitter: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     image_size: int | None = None
     norm_momentum: float | None = 0.1
+    ema: float = 0.0
     precision: str = "auto"
     channels_last: bool = True
     compile: bool = False

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from minibag.training import prepare
@@ -29,7 +30,8 @@ class Run:
     """One training run: network, optimiser, and how far it has come.
 
     ``step`` counts from 0, ``steps`` make an epoch; ``loss`` and ``accuracy`` are sums over the
-    epoch's steps up to the last `report`, ``seconds`` the time they took.
+    epoch's steps up to the last `report`, ``seconds`` the time they took; ``late`` says whether
+    ``until`` (of `time.monotonic`) was past by then, in any process.
     """
 
     net: nn.Module
@@ -38,6 +40,7 @@ class Run:
     recipe: Recipe
     team: Team
     folder: Path | None
+    until: float = math.inf
 
     def __post_init__(self) -> None:
         net, recipe, device = self.net, self.recipe, self.team.device
@@ -52,10 +55,12 @@ class Run:
         self.layout = prepare.memory_layout(net, recipe, device)
         self.dtype = prepare.autocast_dtype(recipe.precision, device)
         net.to(device).to(memory_format=self.layout)
+        self.average = AveragedModel(net, use_buffers=True) if recipe.ema else None
         self.optimizer = prepare.make_optimizer(net, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.step, self.loss, self.accuracy, self.seconds = 0, 0.0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []
+        self.late = False
         self.pending: list[Tensor] = []  # losses and accuracies that are still on the device
         if self.folder:
             self._resume(self.folder / "checkpoint.pt")
@@ -71,6 +76,19 @@ class Run:
             group["lr"] = self.lr
         torch.manual_seed(seed_of(self.recipe.seed, DROPOUT, self.step, self.team.rank))
 
+    @property
+    def best(self) -> nn.Module:
+        """The network to validate and to end with: the average, if the recipe wants one."""
+        return self.average.module if self.average else self.net
+
+    def end_step(self) -> None:
+        """Count a step, and let the average follow the weights."""
+        self.step += 1
+        if self.average:
+            decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+            self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+            self.average.update_parameters(self.net)
+
     def due(self, every: int | None) -> bool:
         """Whether so many steps are done once more, and the epoch, which does more, is not."""
         return every is not None and self.step % every == 0 and self.step % self.steps != 0
@@ -83,6 +101,8 @@ class Run:
             self._check(math.isfinite(loss), f"the loss of step {step} is {loss}")
             self.loss += loss
             self.accuracy += accuracy
+        past = torch.tensor(float(time.monotonic() > self.until), device=self.team.device)
+        self.late = bool(self.team.sum(past) > 0)
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
         if self.step % self.steps:  # else the row of the epoch tells more
@@ -110,6 +130,8 @@ class Run:
         self._check(not bad, f"after step {self.step}, not finite: {', '.join(bad)}")
         if self.folder and self.team.rank == 0:
             parts = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+            if self.average:
+                parts["average"] = self.average.state_dict()
             sofar = {name: getattr(self, name) for name in REMEMBERED}
             content = {"run": self.identity, "net": state, **parts, "sofar": sofar}
             save_checkpoint(self.folder / "checkpoint.pt", content)
@@ -123,6 +145,8 @@ class Run:
             state = load_checkpoint(file, self.identity)
             for part in ("net", "optimizer", "scaler"):
                 getattr(self, part).load_state_dict(state[part])
+            if self.average:
+                self.average.load_state_dict(state["average"])
             vars(self).update(state["sofar"])
         self.team.barrier()  # all have read before one writes
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import torch._dynamo  # otherwise every victim would import it for its first opt
 from minibag.training import fit
 from tests.unit.training.small import quick, small_net, small_set
 
-LONG = quick(epochs=60)  # 300 steps
+LONG = quick(epochs=60, ema=0.9, mixup=0.2, cutmix=1.0)  # 300 steps, all that has a state
 
 
 def train(folder, net):

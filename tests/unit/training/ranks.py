@@ -9,7 +9,7 @@ import torch
 from minibag.training import fit
 from tests.unit.training.small import quick, small_net, small_set
 
-RECIPE = quick(epochs=2, batch_size=8, lr=0.05, optimizer="sgd")
+RECIPE = quick(epochs=2, batch_size=8, lr=0.05, optimizer="sgd", ema=0.9)
 
 
 def main(out, folder=None):

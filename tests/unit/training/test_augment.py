@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from torchvision.transforms.v2 import functional as tv
 
 from minibag.training import Recipe
-from minibag.training.augment import DRAWS, augment
+from minibag.training.augment import DRAWS, augment, mix
 
 PLAIN = Recipe(flip=False, shift=0, min_scale=1, jitter=0)
 
@@ -87,3 +87,43 @@ def test_jitter_stays_in_range():
     ours = augment(images(200), draws(200), replace(PLAIN, jitter=1))
     assert ours.min() == 0
     assert ours.max() == 1
+
+
+def mixed(n=6, **options):
+    """A batch in which every image has a class of its own, before and after it was mixed."""
+    x = torch.rand(n, 3, 10, 12, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    return x, *mix(x, torch.arange(n), replace(PLAIN, **options), n)
+
+
+def test_without_mixing_a_batch_stays_as_it_is():
+    x, same, labels = mixed()
+    assert same is x
+    assert torch.equal(labels, torch.arange(6))
+
+
+def test_mixup_blends_two_images_and_shares_their_labels_alike():
+    x, blended, targets = mixed(mixup=1.0)
+    assert_close(blended, torch.einsum("ij,jcyx->icyx", targets, x))
+    assert_close(targets.sum(1), torch.ones(6))
+    assert ((targets > 0).sum(1) == 2).all()
+
+
+def test_cutmix_pastes_a_box_and_shares_labels_by_area():
+    x, pasted, targets = mixed(cutmix=1.0)
+    own = (pasted == x).all(1)  # (6, 10, 12)
+    rows, columns = (~own[0]).any(1), (~own[0]).any(0)
+    assert torch.equal(~own[0], rows[:, None] & columns)  # a box
+    assert 0 < own.float().mean() < 1
+    assert_close(targets.diagonal(), own.float().mean((1, 2)))
+    other = (targets - targets.diagonal().diag()).argmax(1)
+    assert ((pasted == x[other]).all(1) | own).all()
+
+
+def test_with_both_kinds_every_batch_draws_one():
+    x, seen = torch.rand(4, 3, 8, 8), set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        y = mix(x, torch.arange(4), replace(PLAIN, mixup=1.0, cutmix=1.0), 4)[0]
+        seen.add(bool((y == x).any()))
+    assert seen == {True, False}

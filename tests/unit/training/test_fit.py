@@ -1,6 +1,7 @@
 """The loop: what it learns, what it equals, what it refuses, and what it leaves alone."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 
 import minibag as mb
 from minibag.training import fit
+from minibag.training.augment import mix
 from minibag.training.prepare import make_optimizer
 from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
 
@@ -91,6 +93,44 @@ def test_every_image_is_seen_once_an_epoch_in_another_order():
     assert not torch.equal(first, second)
     torch.testing.assert_close(first.sort().values, second.sort().values)
     assert len(first.unique()) == 40
+
+
+def test_average_of_weights_is_validated_and_kept():
+    """The run itself is the same with and without; the average starts at the first step."""
+    plain, averaged, states = small_net(dropout=0), small_net(dropout=0), []
+    plain.register_forward_pre_hook(lambda net, _: states.append(deepcopy(net.state_dict())))
+    fit(plain, small_set(), recipe=quick())
+    history = fit(averaged, small_set(), small_set(30, seed=1), quick(ema=0.8))
+    states = [*states[1:], plain.state_dict()]  # after step 1, 2, ...
+    expected = states[0]
+    for step, state in enumerate(states[1:], 2):
+        decay = min(0.8, (1 + step) / (10 + step))
+        expected = {k: decay * expected[k] + (1 - decay) * state[k] for k in state}
+    del expected["1.num_batches_tracked"]
+    found = {k: averaged.state_dict()[k] for k in expected}
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    assert not same_state(plain, averaged)
+    model = averaged(mb.nets.normalise(small_set(30, seed=1).images)).argmax(1).numpy()
+    right = (model == small_set(30, seed=1).labels).mean()
+    assert history[-1]["val_accuracy"] == pytest.approx(right)
+
+
+def test_mixed_images_are_learned_from_shared_labels(monkeypatch):
+    """The loss is that of the mixed batch and its shares, not of the labels."""
+    data, seen = small_set(16), []
+    recipe = quick(epochs=1, batch_size=16, cutmix=1.0, label_smoothing=0, shift=0, jitter=0)
+
+    def spy(x, y, *rest):
+        seen.append(mix(x, y, *rest))
+        return seen[-1]
+
+    monkeypatch.setattr("minibag.training.loop.mix", spy)
+    net = small_net(dropout=0)
+    first = deepcopy(net).train()
+    history = fit(net, data, recipe=recipe)
+    (x, target) = seen[0]
+    expected = -(target * first(x).log_softmax(1)).sum(1).mean()
+    assert history[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_callers_random_numbers_are_untouched():
