@@ -122,6 +122,8 @@ def _train_options(train: _Parser) -> None:
         add("--lr", type=float, help="learning rate [0.002; imagenet: 0.01]"),
         add("--precision", choices=["fp32", "bf16", "fp16", "auto"], help="[auto: bf16 on a GPU]"),
         add("--checkpoints", type=Path, metavar="FOLDER", help="the same call goes on from there"),
+        add("--save-every", type=_between(1, 10**9), metavar="STEPS", help="[an epoch]"),
+        add("--minutes", type=float, help="stop with a checkpoint after about so long [never]"),
     ]
     train.set_defaults(options_of=[{a.dest: a.default for a in own} for own in (words, nets)])
 

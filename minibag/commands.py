@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from minibag.data import ImageSet
 
-MODELS = ("bow", "bagnet5", "bagnet9", "bagnet17", "bagnet33", "resnet", "vgg", "densenet")
+BAGNETS = ("bagnet5", "bagnet9", "bagnet17", "bagnet33")
+MODELS = ("bow", *BAGNETS, "resnet", "resnet50", "vgg", "densenet")
 HELD_OUT = {"critters": "test", "photos": "test", "imagenette": "val"}
 SIDES = {"critters": 64, "photos": 64}  # default side in pixels; 160 for every other source
 ACCURACY = "{split} accuracy {value:.1%} (95 % interval {low:.1%} to {high:.1%}; {n} images)"

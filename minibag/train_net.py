@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from minibag.commands import folder_of, held_out, rate, read, report
+from minibag.commands import held_out, rate, read, report
 from minibag.data import ImageSet
 from minibag.data.folder import list_folder
 from minibag.nets import as_predictor, build
@@ -22,19 +22,22 @@ from minibag.training import IMAGENET, Recipe, fit
 def train_net(args: argparse.Namespace) -> None:
     """Train a network from nothing, or go on from its checkpoint, and save it with its card.
 
-    Under torchrun, every process runs this, and the first one saves and reports.
+    Under torchrun, every process runs this, and the first one saves and reports; a run that
+    --minutes has stopped saves no network, but the checkpoint that the same call goes on from.
     """
-    card_path(args.out)  # refused before the work, not after it
-    recipe, split = _recipe(args), held_out(args.data)
+    _check(args)
+    recipe = _recipe(args)
     train, classes, n_train = _images(args, "train")
     architecture = _architecture(args, len(classes))
     torch.manual_seed(args.seed)
     net = build(architecture)
-    args.n = None
-    val, _, n_val = _images(args, split) if split else (None, (), 0)
-    bar = sys.stderr.isatty()
-    history = fit(net, train, val, recipe, args.checkpoints, progress=bar)
+    val, split, n_val = _validation(args, classes)
+    rest = {"save_every": args.save_every, "minutes": args.minutes, "progress": sys.stderr.isatty()}
+    history = fit(net, train, val, recipe, args.checkpoints, **rest)
     if int(os.environ.get("RANK", "0")):
+        return
+    if (done := len(history)) < recipe.epochs:  # --minutes are over
+        print(f"not finished: {done} of {recipe.epochs} epochs are done; the same call goes on")
         return
     side = train.images.shape[1] if isinstance(train, ImageSet) else args.size
     right = round(history[-1].get("val_accuracy", 0) * n_val)
@@ -49,6 +52,15 @@ def train_net(args: argparse.Namespace) -> None:
     }
     as_predictor(net, classes, architecture, card).save(args.out)
     report(args, n_train, side, found)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before the work what would fail after it, or lose it."""
+    card_path(args.out)
+    if (args.save_every or args.minutes is not None) and not args.checkpoints:
+        raise ValueError("--save-every and --minutes need a folder for --checkpoints")
+    if args.minutes is not None and not args.minutes > 0:
+        raise ValueError(f"--minutes must be more than 0, got {args.minutes}")
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -78,6 +90,21 @@ def _images(args: argparse.Namespace, split: str) -> tuple[ImageSet | Path, tupl
         return images, images.classes, len(images)
     if args.n:
         raise ValueError("--n-train does not go with --recipe imagenet, which streams a folder")
-    folder = folder_of(args.data, split)
+    folder = Path(args.data, split)
     files, _, classes = list_folder(folder)
     return folder, classes, len(files)
+
+
+def _validation(
+    args: argparse.Namespace, classes: tuple[str, ...]
+) -> tuple[ImageSet | Path | None, str, int]:
+    """Return the held-out images, their split and number; ValueError if classes are missing."""
+    split = held_out(args.data) or ("val" if args.recipe == "imagenet" else "")
+    if not split:
+        return None, "", 0
+    args.n = None
+    val, known, n = _images(args, split)
+    if odd := sorted({*classes} ^ {*known}):
+        names = ", ".join(odd[:5]) + (", ..." if odd[5:] else "")
+        raise ValueError(f"classes in train or {split}, but not in both: {names} ({len(odd)})")
+    return val, split, n

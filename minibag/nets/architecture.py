@@ -28,9 +28,17 @@ def strided_bagnet(
     return BagNet(patch_size, num_classes, width, layers, centred).with_stride(stride)
 
 
+def resnet50(num_classes: int = 1000) -> nn.Module:
+    """Return torchvision's ResNet-50 (He et al. 2016, with the stride on the 3x3 convolution)."""
+    from torchvision import models
+
+    return models.resnet50(num_classes=num_classes)
+
+
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "bagnet": strided_bagnet,
     "resnet": small_resnet,
+    "resnet50": resnet50,
     "vgg": small_vgg,
     "densenet": small_densenet,
 }
@@ -41,7 +49,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
 
     Parameters
     ----------
-    architecture : its "name" (bagnet, resnet, vgg or densenet) and the options of that network,
+    architecture : its "name" (a key of ``ARCHITECTURES``) and the options of that network,
         such as ``{"name": "bagnet", "patch_size": 9, "num_classes": 10, "width": 24}``
 
     Raises

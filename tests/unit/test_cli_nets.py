@@ -1,4 +1,7 @@
-"""Networks on the command line: trained, resumed, shared by processes, evaluated, mapped."""
+"""Networks on the command line: trained, resumed, evaluated, mapped.
+
+Processes that share the work are tested in ``training/test_imagenet.py``.
+"""
 
 import contextlib
 import json
@@ -13,7 +16,7 @@ import minibag as mb
 from minibag import __main__ as cli
 from minibag import commands
 from minibag.nets import normalise, zoo
-from tests.unit.cli import accuracy, is_refusal, run
+from tests.unit.cli import accuracy, is_refusal
 
 TINY = ["--width", 4, "--layers", 1, 1, 1, 1, "--epochs", 2, "--size", 32]
 
@@ -43,18 +46,6 @@ def home(folder, tmp_path_factory):
                 assert cli.main(["train", *map(str, options)]) == 0
     Image.fromarray(mb.critters("val", 1, 48).images[0]).save(home / "critter.png")
     return home
-
-
-def test_two_processes_train_one_network_and_report_once(folder, tmp_path):
-    torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "minibag"]
-    options = ["--model", "bagnet9", "--data", folder, "--out", "net.safetensors", *TINY]
-    done = run("train", *options, module=torchrun, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()
-    assert first == "trained on 48 images of 32 x 32 pixels, saved net.safetensors"
-    rate = mb.load(tmp_path / "net.safetensors").card["accuracy"]
-    assert rate["n"] == 16
-    assert accuracy(second)[0] == pytest.approx(100 * rate["value"], abs=0.06)
 
 
 @pytest.mark.parametrize("name", ["bag", "res"])
@@ -114,6 +105,34 @@ def test_the_same_call_gives_the_same_weights_and_goes_on_from_checkpoints(train
     result = train("bagnet9", "five", "--lr", 0.5, *kept)
     assert is_refusal(*result)
     assert "lr was 0.002, is 0.5" in result[2]
+
+
+def test_torchvisions_resnet50_is_trained_and_saved(here, folder, tmp_path):
+    options = ["--data", folder, "--n-train", 8, "--size", 32, "--epochs", 1]
+    net = ["--model", "resnet50", "--out", "net.safetensors"]
+    code, said, complaint = here("train", *net, *options, cwd=tmp_path)
+    assert (code, complaint) == (0, "")
+    assert "trained on 8 images of 32 x 32 pixels" in said
+    model = mb.load(tmp_path / "net.safetensors")
+    assert model.architecture == {"name": "resnet50", "num_classes": 8}
+    assert model.card["parameters"] == 25_557_032 - 992 * 2049
+
+
+def test_a_run_that_its_minutes_have_stopped_goes_on_and_ends_the_same(train, tmp_path):
+    kept = ["--checkpoints", "run", "--save-every", 2, "--batch-size", 8]
+    code, said, complaint = train("bagnet9", "net", *kept, "--minutes", 1e-6)
+    assert (code, complaint) == (0, "")
+    assert said == "not finished: 0 of 2 epochs are done; the same call goes on\n"
+    assert not (tmp_path / "net.safetensors").exists()
+    code, said, _ = train("bagnet9", "net", *kept, "--minutes", 60)
+    assert code == 0
+    assert said.startswith("trained on 48 images")
+    assert train("bagnet9", "plain", "--batch-size", 8)[0] == 0
+    plain, net = (tmp_path / f"{name}.safetensors" for name in ("plain", "net"))
+    assert plain.read_bytes() == net.read_bytes()
+    log = [json.loads(row) for row in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["started_at_step"] for row in log if "started_at_step" in row] == [0, 2]
+    assert [row["step"] for row in log if "step" in row] == [2, 4, 6, 8, 10, 12]
 
 
 def test_the_recipe_of_imagenet_streams_a_folder(train, tmp_path):
@@ -181,6 +200,11 @@ MAP = ["heatmap", "critter.png", "-o", "new.png", "--model"]
         ([*NEW, "bagnet9", "--patch-size", 9], "--patch-size does not go with --model bagnet9"),
         ([*NEW, "bow", "--batch-size", 8], "--batch-size does not go with --model bow"),
         ([*NEW, "resnet", "--centred"], "a resnet has the options"),
+        ([*NEW, "resnet50", "--width", 32], "a resnet50 has the options num_classes, not"),
+        ([*NEW, "bagnet9", "--save-every", 9], "need a folder for --checkpoints"),
+        ([*NEW, "bagnet9", "--minutes", 9], "need a folder for --checkpoints"),
+        ([*NEW, "bagnet9", "--minutes", 0, "--checkpoints", "r"], "--minutes must be more than 0"),
+        ([*NEW, "bow", "--minutes", 9], "--minutes does not go with --model bow"),
         ([*NEW, "bagnet9", "--layers", 1, 1], "four stages"),
         ([*NEW, "bagnet9", "--width", "wide"], "'wide' is not a number from 1"),
         ([*NEW, "bagnet9", "--lr", -1], "lr must be"),
