@@ -37,7 +37,7 @@ from minibag.nets.zoo import WEIGHTS
 from minibag.stats import wilson_interval
 from minibag.training import Recipe, fit
 
-SIDE, SEED = 64, 0
+SIDE, LARGE, SEED = 64, 96, 0
 RUNS = Path(__file__).parents[1] / "runs"
 NETS: dict[str, dict[str, Any]] = {
     "bagnet5": {"name": "bagnet", "patch_size": 5, "width": 16, "layers": [1, 2, 3, 2]},
@@ -59,6 +59,15 @@ PRESETS = {
 # hour: wider, trained longer, and with a patch every 4 pixels (196 votes instead of 49).
 WIDE = {**NETS["bagnet9"], "width": 24, "layers": [1, 1, 2, 2], "stride": 4}
 PRESETS["imagenette-bagnet9wide"] = WIDE, replace(IMAGENETTE, epochs=30, min_scale=0.4)
+# Twice the width, images half as large again: what lessons read photographs with. Eight epochs are
+# what two cores could do for each in an afternoon with much other work, far from enough:
+# `benchmarks.full_size` has the same networks for a GPU.
+WIDTH32 = {
+    f"imagenette-bagnet{q}w32": {**NETS["bagnet9"], "patch_size": q, "width": 32}
+    for q in (17, 33, 9)
+}
+LARGER = replace(IMAGENETTE, epochs=8, lr=3e-3, min_scale=0.4, image_size=72, ema=0.99)
+PRESETS |= {name: (net, LARGER) for name, net in WIDTH32.items()}
 # 400 words, histograms, a linear SVM. Small patches suffice on critters, whose parts are small.
 WORDS = {
     "critters-words": mb.BagOfVisualWords(mb.DenseSIFT(4, 8), 400, random_state=SEED),
@@ -72,24 +81,33 @@ RUNGS = {
 }
 
 
-def images(data: str) -> tuple[ImageSet, ImageSet, str]:
+def images(name: str) -> tuple[ImageSet, ImageSet, str]:
     """Return the images to learn from, those to be measured on, and the name of their split."""
-    if data == "critters":
+    if name.startswith("critters"):
         return mb.critters("train", 4000, SIDE), mb.critters("test", 2000, SIDE), "test"
-    return mb.imagenette("train", SIDE), mb.imagenette("val", SIDE), "val"
+    side = side_of(name)
+    return mb.imagenette("train", side), mb.imagenette("val", side), "val"
+
+
+def side_of(name: str) -> int:
+    """Return the side in pixels of the images that a model is for."""
+    return LARGE if name in WIDTH32 else SIDE
 
 
 def train(name: str) -> None:
     """Train one model of the zoo and write its weights and its card."""
-    learn, test, split = images(data := name.split("-")[0])
+    learn, test, split = images(name)
     digest = hashlib.sha256(np.ascontiguousarray(learn.images).data).hexdigest()
-    model, facts = (train_words if name in WORDS else train_net)(name, learn)
+    if name in WORDS:
+        model, facts = train_words(name, learn)
+    else:
+        model, facts = train_net(name, learn, test)
     right, n = int((model.logits(test.images).argmax(1) == test.labels).sum()), len(test)
     low, high = wilson_interval(right, n)
     card = {
-        "image_size": SIDE,
+        "image_size": side_of(name),
         "seed": SEED,
-        "data": {"name": data, "n_train": len(learn), "sha256": digest},
+        "data": {"name": name.split("-")[0], "n_train": len(learn), "sha256": digest},
         "accuracy": {"value": right / n, "low": low, "high": high, "n": n, "split": split},
         "hardware": f"{processor()}, {cpu_count()} CPUs, {torch.get_num_threads()} threads used, "
         f"load {os.getloadavg()[0]:.0f}",
@@ -102,19 +120,24 @@ def train(name: str) -> None:
     print(f"{name}: {right / n:.1%} ({low:.1%} to {high:.1%})", flush=True)
 
 
-def train_net(name: str, learn: ImageSet) -> tuple[Any, dict[str, Any]]:
-    """Return a network as it ships (what is measured has kernels of 16 bits), and its facts."""
+def train_net(name: str, learn: ImageSet, test: ImageSet) -> tuple[Any, dict[str, Any]]:
+    """Return a network as it ships (what is measured has kernels of 16 bits), and its facts.
+
+    Test images are looked at after every epoch, for the curve alone: nothing is chosen by it.
+    """
     preset, recipe = PRESETS[name]
     architecture = {**preset, "num_classes": len(learn.classes)}
     if architecture["name"] == "bagnet":
         architecture["centred"] = True
     torch.manual_seed(SEED)
     net = build(architecture)
-    history = fit(net, learn, recipe=recipe, folder=RUNS / name)
+    history = fit(net, learn, test, recipe, RUNS / name, save_every=50)
     file = RUNS / name / "model.safetensors"
-    as_predictor(net, learn.classes, architecture, {"image_size": SIDE}).save(file, half=True)
+    as_predictor(net, learn.classes, architecture, {"image_size": side_of(name)}).save(
+        file, half=True
+    )
     seconds = round(sum(row["seconds"] for row in history))  # also those before it was killed
-    return mb.load(file), {"recipe": recipe.to_dict(), "seconds": seconds}
+    return mb.load(file), {"recipe": recipe.to_dict(), "seconds": seconds, "history": history}
 
 
 def train_words(name: str, learn: ImageSet) -> tuple[Any, dict[str, Any]]:
