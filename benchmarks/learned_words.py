@@ -109,13 +109,18 @@ def learn(net: nn.Sequential, train: mb.ImageSet, epochs: int) -> None:
             optimizer.step()
 
 
+def parameters(net: nn.Module) -> int:
+    """Return how many numbers were learned, those of the whitening included."""
+    return sum(weights.numel() for weights in net.parameters())
+
+
 def measure(net: nn.Module, val: mb.ImageSet, start: float, **settings: Any) -> dict[str, Any]:
-    """Return accuracy, interval and minutes since ``start``, with the settings."""
+    """Return accuracy, interval, size and minutes since ``start``, with the settings."""
     right = int((outputs(net, val.images).argmax(axis=1) == val.labels).sum())
     interval = wilson_interval(right, len(val))
     minutes = (time.perf_counter() - start) / 60
-    row = {"accuracy": right / len(val), "interval": interval, "fit_minutes": minutes}
-    return {**row, "tuned": settings}
+    row = {"accuracy": right / len(val), "interval": interval, "parameters": parameters(net)}
+    return {**row, "patch_size": SIZE, "fit_minutes": minutes, "tuned": settings}
 
 
 def main() -> None:

@@ -4,7 +4,9 @@
 
 Every rung learns from all training photographs at 160 px and is measured once on the validation
 photographs, with a 95 % interval (Wilson). Whatever is tuned (C, alpha) is tuned on a fifth of the
-training photographs. Seeds are fixed.
+training photographs. Seeds are fixed. Parameters are the numbers that were learned and are kept:
+PCA, words or Gaussians, and weights (the scaler's fold into them); all vectors for the nearest
+neighbour.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from benchmarks import record
 from minibag.stats import wilson_interval
 
 JOBS = 2
+PATCHES = (16, 24, 32)
 
 
 def tuned(head: Any, **grid: list[float]) -> GridSearchCV:
@@ -55,8 +58,8 @@ def rungs() -> list[tuple[Any, dict[str, Any]]]:
 
     All word models up to the last see the same descriptors, so only the encoding differs.
     """
-    shape = mb.DenseSIFT(step=6, patch_size=(16, 24, 32), root=True)
-    colour = mb.LocalColor(step=6, patch_size=(16, 24, 32))
+    shape = mb.DenseSIFT(step=6, patch_size=PATCHES, root=True)
+    colour = mb.LocalColor(step=6, patch_size=PATCHES)
     nearest = KNeighborsClassifier(1)
     counts = make_pipeline(StandardScaler(), LinearSVC(random_state=0))
     counts = tuned(counts, linearsvc__C=[0.0003, 0.001, 0.003])
@@ -76,10 +79,35 @@ def rungs() -> list[tuple[Any, dict[str, Any]]]:
     ]
 
 
+def seen(transformer: Any, head: Any) -> tuple[int, ...] | int | None:
+    """Return the sides of a rung's patches in pixels: None is the whole image, 0 no pixel."""
+    if isinstance(head, DummyClassifier):
+        return 0
+    return None if isinstance(transformer, FunctionTransformer) else PATCHES
+
+
+def parameters(transformer: Any, head: Any, vectors: np.ndarray) -> int:
+    """Return how many numbers a fitted rung keeps, for ``vectors`` (N, F) to learn from."""
+    if isinstance(head, DummyClassifier):
+        return 0
+    bags = [part for _, part in getattr(transformer, "transformer_list", [("", transformer)])]
+    encoders = [part.encoder_ for part in bags if isinstance(part, mb.BagEncoder)]
+    learned = [
+        getattr(encoder, name)
+        for encoder in encoders
+        for name in encoder.learned
+        if name != "idf_"  # all words weigh the same here
+    ]
+    if isinstance(head, KNeighborsClassifier):
+        return sum(array.size for array in (*learned, vectors))
+    linear = getattr(head.best_estimator_, "steps", [("", head.best_estimator_)])[-1][1]
+    return sum(array.size for array in (*learned, linear.coef_, linear.intercept_))
+
+
 def climb(
     transformer: Any, heads: dict[str, Any], train: mb.ImageSet, val: mb.ImageSet
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each head and its accuracy, interval, minutes, and what was tuned."""
+    """Yield the name of each head and its accuracy, interval, size, minutes, what was tuned."""
     start = time.perf_counter()
     vectors = transformer.fit_transform(train.images)
     encoded = time.perf_counter() - start
@@ -94,6 +122,8 @@ def climb(
             {
                 "accuracy": right / len(val),
                 "interval": wilson_interval(right, len(val)),
+                "parameters": parameters(transformer, head, vectors),
+                "patch_size": seen(transformer, head),
                 "fit_minutes": minutes,
                 "tuned": getattr(head, "best_params_", {}),
             },
@@ -109,7 +139,7 @@ def main() -> None:
     given = parser.parse_args()
     train, val = (mb.imagenette(s, limit=given.limit, n_jobs=JOBS) for s in ("train", "val"))
     print(f"{len(train)} training, {len(val)} validation photographs\n")
-    print(f"{'':36} accuracy   95 % interval   fit min")
+    print(f"{'':36} accuracy   95 % interval  parameters  fit min")
     table = {}
     for transformer, heads in rungs():
         if not any(name.startswith(tuple(given.only)) for name in heads):
@@ -119,7 +149,7 @@ def main() -> None:
             low, high = row["interval"]
             print(
                 f"{name:36} {row['accuracy']:7.1%}   {low:6.1%} .. {high:6.1%} "
-                f"{row['fit_minutes']:8.1f}   {row['tuned'] or ''}",
+                f"{row['parameters']:11,} {row['fit_minutes']:8.1f}   {row['tuned'] or ''}",
                 flush=True,
             )
     result = {"train": len(train), "val": len(val), "jobs": JOBS, "rungs": table}
