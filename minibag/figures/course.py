@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Patch
 
 LESSONS = (
     ("Start here", "Counting evidence"),
@@ -20,22 +22,47 @@ LESSONS = (
 PARTS = ("Begin", "Words from SIFT", "Learned words", "Questions to a bag")
 COLOURS = ("#595959", "#0b6e8a", "#8a4b08", "#6b3fa0")  # dark enough for white text
 IDEA = ("images", "patches", "evidence", "bag", "class")
-RUNGS = {  # rung: how its name begins in the recorded results
-    "chance": "chance",
-    "tiny images + nearest neighbour": "tiny images, 1-NN",
-    "bag of words + nearest neighbour": "histogram 400, 1-NN",
-    "bag of words + linear": "histogram 400, linear",
-    "+ spatial pyramid": "pyramid 400, linear",
-    "Fisher vectors": "Fisher 64, linear",
-    "best of the word models": "best",
-    "learned words, 64 px": "learned words",
-    "BagNet-9, 64 px": "class-size BagNet-9",
-    "ResNet, 64 px": "class-size ResNet",
-    "BagNet-9": "BagNet-9",
-    "BagNet-17": "BagNet-17",
-    "BagNet-33": "BagNet-33",
-    "ResNet": "ResNet",
+COLUMNS = (120, 141)  # where the two columns beside the ladder end, in percent of its width
+NO_BAG, SIFT, LEARNED = "sees the whole image", "bag of SIFT words", "bag of learned words"
+KINDS = {SIFT: COLOURS[1], LEARNED: COLOURS[2], NO_BAG: "#6e6e6e"}
+RUNGS = {  # rung: its name in the recorded results, and what kind of model it is
+    "tiny images + nearest neighbour": ("tiny images, 1-NN", NO_BAG),
+    "bag of words + nearest neighbour": ("histogram 400, 1-NN", SIFT),
+    "bag of words + linear": ("histogram 400, linear", SIFT),
+    "+ spatial pyramid": ("pyramid 400, linear", SIFT),
+    "Fisher vectors": ("Fisher 64, linear", SIFT),
+    "best of the word models": ("best: Fisher 64 of shape + colour", SIFT),
+    "learned words, 64 px": ("learned words 128, linear", LEARNED),
+    "BagNet-9, 64 px": ("class-size BagNet-9", LEARNED),
+    "ResNet, 64 px": ("class-size ResNet", NO_BAG),
+    "BagNet-9, 128 px": ("BagNet-9 of width 32", LEARNED),
+    "BagNet-17, 128 px": ("BagNet-17 of width 32", LEARNED),
+    "BagNet-33, 128 px": ("BagNet-33 of width 32", LEARNED),
+    "BagNet-9": ("BagNet-9", LEARNED),
+    "BagNet-17": ("BagNet-17", LEARNED),
+    "BagNet-33": ("BagNet-33", LEARNED),
+    "ResNet-50": ("ResNet-50", NO_BAG),
 }
+
+
+class Rung(NamedTuple):
+    """What was recorded of a rung.
+
+    Attributes
+    ----------
+    accuracy, low, high : float
+        Share of test images named correctly, and its 95 % interval, all in [0, 1].
+    parameters : int
+        How many numbers it learned or keeps.
+    patch_size : int, list of int or None
+        Side of its patches in pixels; several sides; None if it sees the whole image.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    parameters: int
+    patch_size: int | list[int] | None
 
 
 def course_map(ready: Collection[int]) -> Figure:
@@ -82,57 +109,88 @@ def _card(
     ax.text(column + 0.46, y - 0.07, title, color=ink, fontsize=10, ha="center", va="center")
 
 
-def measured(results: Path) -> dict[str, float]:
-    """Return the accuracy in [0, 1] of every rung that was recorded.
+def measured(results: Path) -> dict[str, Rung]:
+    """Return what was recorded of every rung that was measured.
 
     Parameters
     ----------
     results : folder
-        Its files ``*_ladder.json`` hold ``{"rungs": {name: {"accuracy": ...}}}``, as the programs
-        in ``benchmarks`` write them. A folder without any gives an empty dict: nothing measured.
+        Its files ``*_ladder.json`` hold ``{"rungs": {name: row}}``, as the programs in
+        ``benchmarks`` write them. A folder without any gives an empty dict: nothing measured.
     """
-    recorded = {
-        name: row["accuracy"]
+    rows = {
+        name: row
         for path in sorted(results.glob("*_ladder.json"))
         for name, row in json.loads(path.read_text())["rungs"].items()
     }
-    return {
-        rung: accuracy
-        for rung, start in RUNGS.items()
-        for name, accuracy in recorded.items()
-        if name.startswith(start)
-    }
+    return {rung: _recorded(rows[name]) for rung, (name, _) in RUNGS.items() if name in rows}
 
 
-def ladder(accuracies: Mapping[str, float], data: str) -> Figure:
-    """Return the accuracy ladder of the course from chance (below) to a ResNet (above).
+def _recorded(row: dict[str, Any]) -> Rung:
+    low, high = row["interval"] if "interval" in row else (row["low"], row["high"])
+    return Rung(row["accuracy"], low, high, row["parameters"], row["patch_size"])
+
+
+def ladder(rungs: Mapping[str, Rung], data: str, classes: int) -> Figure:
+    """Return the accuracy ladder of the course from chance (below) to a ResNet-50 (above).
+
+    Each rung has its accuracy with its 95 % interval, the size of its patches, and its parameters.
 
     Parameters
     ----------
-    accuracies : dict
-        Accuracy in [0, 1] by rung, as `measured` gives them; a rung without one is 'to come'.
+    rungs : dict
+        What was recorded, as `measured` gives it; a rung that is not there is 'to come'.
     data : str
         What the accuracies were measured on; stands in the title.
+    classes : int
+        Number of classes: chance is one of them.
 
     Raises
     ------
     ValueError
-        If a key is not a rung, or a value lies outside [0, 1].
+        If a key is not a rung, or accuracy and interval are not 0 <= low <= accuracy <= high <= 1.
     """
-    for rung, accuracy in accuracies.items():
-        if rung not in RUNGS or not 0 <= accuracy <= 1:
-            raise ValueError(f"{rung!r}: {accuracy} is not an accuracy in [0, 1] of {list(RUNGS)}")
-    fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
-    for y, rung in enumerate(RUNGS):
-        if rung in accuracies:
-            percent = 100 * accuracies[rung]
-            ax.barh(y, percent, color=COLOURS[1], height=0.7)
-            ax.text(percent + 1, y, f"{percent:.0f} %", va="center", fontsize=10)
+    for name, rung in rungs.items():
+        if name not in RUNGS or not 0 <= rung.low <= rung.accuracy <= rung.high <= 1:
+            raise ValueError(f"{name!r}: {rung} is no accuracy in its interval of {list(RUNGS)}")
+    fig, ax = plt.subplots(figsize=(8.6, 6.2), layout="constrained")
+    ax.barh(0, 100 / classes, color="#c8c8c8", height=0.7)
+    ax.text(100 / classes + 1, 0, f"{100 / classes:.0f} %", va="center", fontsize=10)
+    size = ""
+    for y, (name, (_, kind)) in enumerate(RUNGS.items(), 1):
+        if size != (size := name.partition(", ")[2]):  # other images: a line between them
+            ax.axhline(y - 0.5, color="#8a8a8a", lw=0.8, ls=":")
+        if name in rungs:
+            _rung(ax, y, rungs[name], KINDS[kind])
         else:
             ax.text(1, y, "to come", va="center", fontsize=10, color="#767676", style="italic")
-    ax.set_yticks(range(len(RUNGS)), RUNGS, fontsize=10)
-    ax.set(xlim=(0, 100), ylim=(-0.6, len(RUNGS) - 0.4))
-    ax.set(xlabel="test images named correctly (%)")
-    ax.set_title(f"How far does each idea climb? ({data})")
+    for x, head in zip(COLUMNS, ("patch", "parameters"), strict=True):
+        ax.text(x, len(RUNGS) + 0.9, head, ha="right", va="center", fontsize=10, color="#595959")
+    ax.set_yticks(range(len(RUNGS) + 1), ["chance", *RUNGS], fontsize=10)
+    ax.set(xlim=(0, 100), ylim=(-0.6, len(RUNGS) + 0.6), xticks=range(0, 101, 20))
+    ax.set(xlabel="test images named correctly (%), with 95 % interval")
+    ax.set_title(f"How far does each idea climb? ({data})", pad=22)
+    ax.legend(handles=[Patch(color=c, label=k) for k, c in KINDS.items()], loc="lower right")
     ax.spines[["top", "right"]].set_visible(False)
     return fig
+
+
+def _rung(ax: Axes, y: int, rung: Rung, colour: str) -> None:
+    """Draw the bar of a rung with its interval, and what it is made of in two columns."""
+    value, low, high = 100 * rung.accuracy, 100 * rung.low, 100 * rung.high
+    ax.barh(y, value, color=colour, height=0.7)
+    ax.errorbar(value, y, xerr=[[value - low], [high - value]], color="black", capsize=3, lw=1.2)
+    ax.text(low - 1, y, f"{value:.0f} %", ha="right", va="center", fontsize=10, color="white")
+    for x, text in zip(COLUMNS, (_seen(rung.patch_size), _many(rung.parameters)), strict=True):
+        ax.text(x, y, text, ha="right", va="center", fontsize=10)
+
+
+def _seen(patch_size: int | list[int] | None) -> str:
+    if patch_size is None:
+        return "whole image"
+    sides = np.atleast_1d(patch_size)
+    return f"{sides.min()} px" if sides.min() == sides.max() else f"{sides.min()}-{sides.max()} px"
+
+
+def _many(n: int) -> str:
+    return f"{n / 1e6:.1f} M" if n >= 999_500 else f"{n / 1e3:.0f} k"

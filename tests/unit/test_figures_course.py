@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from benchmarks import words_ladder
+from benchmarks import record, words_ladder
 from minibag.figures import course, evidence
 
 
@@ -30,28 +30,68 @@ def test_the_map_has_a_card_for_every_lesson_and_dashes_those_to_come():
     assert {f"{number:02d}" for number in range(13)} <= set(texts(figure))
 
 
-def test_the_ladder_has_a_bar_only_for_what_was_measured():
-    figure = course.ladder({"chance": 0.1, "Fisher vectors": 0.8}, "toys")
-    bars = figure.axes[0].patches
-    assert [bar.get_width() for bar in bars] == pytest.approx([10, 80])
-    assert texts(figure).count("to come") == len(course.RUNGS) - 2
+RUNG = course.Rung(0.8, 0.75, 0.82, 55_210, [16, 24, 32])
+
+
+def test_the_ladder_has_a_bar_with_its_interval_only_for_what_was_measured():
+    figure = course.ladder({"Fisher vectors": RUNG}, "toys", classes=8)
+    bars = [patch.get_width() for patch in figure.axes[0].patches]
+    assert bars == pytest.approx([12.5, 80])
+    whisker = figure.axes[0].collections[0].get_segments()[0]
+    assert whisker == pytest.approx(np.array([[75, 5], [82, 5]]))
+    assert figure.axes[0].get_yticklabels()[5].get_text() == "Fisher vectors"
+    assert texts(figure).count("to come") == len(course.RUNGS) - 1
     assert "toys" in figure.axes[0].get_title()
 
 
-@pytest.mark.parametrize("measured", [{"luck": 0.1}, {"chance": 10}])
-def test_the_ladder_refuses_unknown_rungs_and_percent(measured):
-    with pytest.raises(ValueError, match="not an accuracy in"):
-        course.ladder(measured, "toys")
+@pytest.mark.parametrize(
+    ("patch_size", "parameters", "words"),
+    [
+        ([16, 24, 32], 55_210, {"16-32 px", "55 k"}),
+        (9, 15_688_744, {"9 px", "15.7 M"}),
+        (None, 999_999, {"whole image", "1.0 M"}),
+    ],
+)
+def test_the_ladder_says_what_a_rung_sees_and_how_large_it_is(patch_size, parameters, words):
+    rung = RUNG._replace(patch_size=patch_size, parameters=parameters)
+    assert words <= {*texts(course.ladder({"BagNet-9": rung}, "toys", classes=10))}
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [{"luck": RUNG}, {"BagNet-9": RUNG._replace(accuracy=80)}, {"BagNet-9": RUNG._replace(low=1)}],
+)
+def test_the_ladder_refuses_unknown_rungs_percent_and_a_strange_interval(measured):
+    with pytest.raises(ValueError, match="is no accuracy in its interval"):
+        course.ladder(measured, "toys", classes=10)
 
 
 def test_every_rung_that_the_benchmark_records_has_its_place_on_the_ladder(tmp_path):
-    names = [name for _, heads in words_ladder.rungs() for name in heads if "VLAD" not in name]
-    rungs = {name: {"accuracy": k / 10} for k, name in enumerate(names)}
+    names = [name for _, heads in words_ladder.rungs() for name in heads][1:]  # chance is known
+    names = [name for name in names if "VLAD" not in name]
+    row = {"interval": [0.0, 1.0], "parameters": 7, "patch_size": None}
+    rungs = {name: {"accuracy": k / 10, **row} for k, name in enumerate(names)}
     (tmp_path / "words_ladder.json").write_text(json.dumps({"rungs": rungs}))
     (tmp_path / "words_ladder_tried.json").write_text("{}")
     read = course.measured(tmp_path)
     assert list(read) == list(course.RUNGS)[: len(names)]
-    assert list(read.values()) == [k / 10 for k in range(len(names))]
+    expected = [course.Rung(k / 10, 0, 1, 7, None) for k in range(len(names))]
+    assert list(read.values()) == expected
+
+
+def test_the_stored_results_fill_their_rungs():
+    read = course.measured(record.RESULTS)
+    stored = [json.loads(path.read_text()) for path in record.RESULTS.glob("*_ladder.json")]
+    names = {name for result in stored for name in result["rungs"]}
+    aside = {"chance", "VLAD 64, linear", "k-means words 128 of pixels, linear"}
+    assert len(read) == len(names - aside)
+    course.ladder(read, "Imagenette", classes=10)
+
+
+def test_networks_of_any_ladder_need_no_interval_in_one_piece(tmp_path):
+    row = {"accuracy": 0.8, "low": 0.7, "high": 0.9, "parameters": 7, "patch_size": 9}
+    (tmp_path / "zoo_ladder.json").write_text(json.dumps({"rungs": {"BagNet-9": row}}))
+    assert course.measured(tmp_path) == {"BagNet-9": course.Rung(0.8, 0.7, 0.9, 7, 9)}
 
 
 def test_what_was_never_recorded_is_not_measured(tmp_path):
