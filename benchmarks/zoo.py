@@ -79,6 +79,7 @@ RUNGS = {
     "imagenette-bagnet9wide": "class-size BagNet-9",
     "imagenette-resnet": "class-size ResNet",
 }
+RUNGS |= {name: f"BagNet-{net['patch_size']} of width 32" for name, net in WIDTH32.items()}
 
 
 def images(name: str) -> tuple[ImageSet, ImageSet, str]:
@@ -177,7 +178,10 @@ def table() -> dict[str, dict[str, Any]]:
             f"  {cost:>10}  {size:6.1f}  {card['seconds'] / 60:4.0f} min"
         )
         if name in RUNGS:
-            rungs[RUNGS[name]] = {**card["accuracy"], "accuracy": card["accuracy"]["value"]}
+            made_of = {"parameters": card["parameters"]}
+            made_of["patch_size"] = card["architecture"].get("patch_size")  # None: no bag
+            accuracy = {"accuracy": card["accuracy"]["value"], **card["accuracy"]}
+            rungs[RUNGS[name]] = {**accuracy, **made_of}
     return rungs
 
 
