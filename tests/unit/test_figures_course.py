@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from benchmarks import record, words_ladder
+from benchmarks import record, words_ladder, zoo
 from minibag.figures import course, evidence
 
 
@@ -77,6 +77,12 @@ def test_every_rung_that_the_benchmark_records_has_its_place_on_the_ladder(tmp_p
     assert list(read) == list(course.RUNGS)[: len(names)]
     expected = [course.Rung(k / 10, 0, 1, 7, None) for k in range(len(names))]
     assert list(read.values()) == expected
+
+
+def test_networks_of_the_zoo_stand_under_the_size_of_their_images():
+    rung_of = {name: rung for rung, (name, _) in course.RUNGS.items()}
+    for model, name in zoo.RUNGS.items():
+        assert rung_of[name].endswith(f", {zoo.side_of(model)} px")
 
 
 def test_the_stored_results_fill_their_rungs():
