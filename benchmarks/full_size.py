@@ -1,0 +1,174 @@
+"""Train full-size networks on photographs, in pieces, and record what they reach.
+
+    python -m benchmarks.full_size --minutes 9        trains for so long; the same call goes on
+    python -m benchmarks.full_size --tune --only bagnet17-160
+    python -m benchmarks.full_size --limit 4 --epochs 1 --only bagnet9w32-160      a trial, on a CPU
+
+Needs a GPU for all but trials. Jobs come in the order of `JOBS`, the figure of the course first;
+each has a log and a checkpoint in ``runs/full_size/``, and ends there with weights and a card that
+can be copied into the zoo as they are. All have the same recipe, whose numbers were chosen on
+class-size networks and not tuned for these; whoever tunes it does so with ``--tune``, which learns
+from four fifths of the training photographs, is measured on the last fifth and never sees the
+validation photographs. Views have 4/5 of the side (Touvron et al., NeurIPS 2019).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import minibag as mb
+from benchmarks import record, zoo
+from minibag.data import ImageSet
+from minibag.nets import as_predictor, build
+from minibag.training import Recipe, fit
+
+Row = dict[str, Any]
+Sets = tuple[ImageSet, ImageSet, str]
+BAGNETS = {f"bagnet{q}": {"name": "bagnet", "patch_size": q} for q in (9, 17, 33)}
+NETS: Mapping[str, dict[str, Any]] = {
+    **BAGNETS,
+    "bagnet17centred": {**BAGNETS["bagnet17"], "centred": True},
+    "resnet50": {"name": "resnet50"},
+    **{f"bagnet{q}w32": zoo.architecture(f"imagenette-bagnet{q}w32") for q in (9, 17, 33)},
+}
+# What the figure of the course needs, and what its ladder calls them.
+MAIN = {
+    "bagnet17": "BagNet-17",
+    "resnet50": "ResNet-50",
+    "bagnet33": "BagNet-33",
+    "bagnet9": "BagNet-9",
+}
+RECIPE = Recipe(
+    epochs=40,
+    batch_size=128,
+    warmup_epochs=3,
+    shift=0,
+    min_scale=0.35,
+    jitter=0.3,
+    ema=0.998,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train: which, on photographs of which side in pixels, from which seed."""
+
+    net: str
+    side: int = 160
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line, in folders and in results."""
+        return f"{self.net}-{self.side}" + (f"-seed{self.seed}" if self.seed else "")
+
+
+JOBS = [
+    *(Job(net) for net in MAIN),
+    *(Job(f"bagnet{q}w32") for q in (17, 33, 9)),
+    *(Job("bagnet17", seed=seed) for seed in (1, 2)),
+    Job("bagnet17centred"),
+    *(Job(net, side=224) for net in MAIN),
+]
+
+
+@cache
+def photographs(side: int, tune: bool, limit: int | None) -> Sets:
+    """Return the photographs to learn from, those to be measured on, and where these are from."""
+    learn = mb.imagenette("train", side, limit=limit)
+    if not tune:
+        return learn, mb.imagenette("val", side, limit=limit), "val"
+    order, fifth = np.random.default_rng(0).permutation(len(learn)), len(learn) // 5
+    return learn[order[fifth:]], learn[order[:fifth]], "a fifth of train"
+
+
+def train(job: Job, recipe: Recipe, folder: Path, minutes: float, sets: Sets) -> Row | None:
+    """Train a job for some minutes; return what is known of it, or None if it has not ended."""
+    learn, test, split = sets
+    architecture = {**NETS[job.net], "num_classes": len(learn.classes)}
+    torch.manual_seed(job.seed)
+    net = build(architecture)
+    history = fit(net, learn, test, recipe, folder, save_every=100, minutes=minutes)
+    print(f"{job.name}: {len(history)} of {recipe.epochs} epochs are done", flush=True)
+    if len(history) < recipe.epochs:
+        return None
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    model = as_predictor(net, learn.classes, architecture)
+    rate = zoo.accuracy(model, test, split)
+    facts = zoo.card("imagenette", learn, job.side, job.seed, rate)
+    if torch.cuda.is_available():
+        facts["hardware"] = torch.cuda.get_device_name()
+    facts |= {"recipe": recipe.to_dict(), "history": history}
+    model.card = facts | {"seconds": round(sum(row["seconds"] for row in history))}
+    model.save(folder / "model.safetensors", half=True)
+    kept = mb.load(folder / "model.safetensors")
+    return kept.card | {"net": job.net, "kept_in_16_bits": zoo.accuracy(kept, test, split)}
+
+
+def recorded(name: str) -> dict[str, Row]:
+    """Return the runs that have ended so far, by name."""
+    file = record.RESULTS / f"{name}.json"
+    return json.loads(file.read_text())["runs"] if file.exists() else {}
+
+
+def report(runs: dict[str, Row], name: str) -> None:
+    """Print the runs and write them; the main ones become rungs of the course's ladder."""
+    print("run                     accuracy (95 % interval)   in 16 bits  parameters  images/s")
+    rungs = {}
+    for key, row in runs.items():
+        value, low, high = (100 * row["accuracy"][k] for k in ("value", "low", "high"))
+        speed = max(epoch["images_per_s"] for epoch in row["history"])
+        print(
+            f"{key:22} {value:5.1f} % ({low:.1f} .. {high:.1f})  "
+            f"{100 * row['kept_in_16_bits']['value'] - value:+9.1f}  "
+            f"{row['parameters'] / 1e6:8.2f} M  {speed:8.0f}"
+        )
+        if (net := row["net"]) in MAIN and key == Job(net).name:
+            rungs[MAIN[net]] = {
+                "accuracy": row["accuracy"]["value"],
+                **row["accuracy"],
+                "parameters": row["parameters"],
+                "patch_size": NETS[net].get("patch_size"),
+            }
+    record.write(name, {"runs": runs})
+    if name == "full_size":
+        record.write("full_size_ladder", {"rungs": rungs})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train the jobs that are not on record, until the minutes are over."""
+    parser = argparse.ArgumentParser(description="Full-size networks on Imagenette, in pieces")
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after about so long")
+    parser.add_argument("--only", nargs="*", choices=[j.name for j in JOBS], metavar="JOB")
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
+    parser.add_argument("--tune", action="store_true", help="measure on a fifth of train")
+    parser.add_argument("--limit", type=int, help="a trial with so many photographs a class")
+    args = parser.parse_args(arguments)
+    if not (args.limit or torch.cuda.is_available()):
+        parser.error("no GPU, and two cores would need weeks; a trial takes --limit 4 --epochs 1")
+    name = "full_size" + "_tuning" * args.tune + "_trial" * bool(args.limit)
+    runs, until = recorded(name), time.monotonic() + 60 * args.minutes
+    for job in [job for job in JOBS if job.name in (args.only or [j.name for j in JOBS])]:
+        view = job.side * 4 // 5
+        recipe = replace(RECIPE, epochs=args.epochs, image_size=view, seed=job.seed)
+        left = (until - time.monotonic()) / 60
+        if runs.get(job.name, {}).get("recipe") == recipe.to_dict() or left <= 0:
+            continue
+        sets = photographs(job.side, args.tune, args.limit)
+        if row := train(job, recipe, zoo.RUNS / name / job.name, left, sets):
+            runs[job.name] = row
+            report(runs, name)
+
+
+if __name__ == "__main__":
+    main()
