@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from minibag.machine import cpu_count
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,6 +40,8 @@ def versions() -> dict[str, str]:
 def write(name: str, result: dict[str, Any]) -> Path:
     """Write ``result`` to ``results/<name>.json``: whole, or not at all."""
     machine = {"processor": processor(), "cpus": cpu_count(), "system": platform.system()}
+    if torch.cuda.is_available():
+        machine["gpu"] = torch.cuda.get_device_name()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     date = datetime.now(UTC).isoformat(timespec="seconds")
     record = {"date": date, "machine": machine, "load": load, "versions": versions(), **result}

@@ -53,7 +53,7 @@ def read(folder: Path, name: str) -> Record | None:
 def origin(name: str, record: Record) -> str:
     """Return in a line where a result comes from."""
     machine, load, versions = record["machine"], record["load"], record["versions"]
-    found = [record["date"][:10], machine["processor"]]
+    found = [record["date"][:10], *machine.get("gpu", "").splitlines(), machine["processor"]]
     found.append(f"{machine['cpus']} CPU{'s' * (machine['cpus'] > 1)}")
     found += [] if load is None else [f"load {load:.1f}"]
     found += [f"{package} {versions[package]}" for package in SHOWN if package in versions]
