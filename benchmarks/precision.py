@@ -13,6 +13,7 @@ TF32 where there is an NVIDIA GPU. Last comes what fp16 costs as a format to kee
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,13 @@ def networks(names: list[str], n: int | None) -> tuple[dict[str, Any], dict[str,
     return nets, sweep
 
 
+def trained_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Return what a run ended with: the average of its weights, if it kept one."""
+    state = load_checkpoint(checkpoint, {})
+    averaged = state.get("average", {}).items()
+    return {k[7:]: v for k, v in averaged if k.startswith("module.")} or state["net"]
+
+
 def storage(n: int | None) -> dict[str, Any]:
     """Return the rows of models with kernels in fp32, and in fp16 as they ship."""
     found = {}
@@ -118,7 +126,7 @@ def storage(n: int | None) -> dict[str, Any]:
         path, model = RUNS / name / "checkpoint.pt", mb.load(name)
         if not path.is_file():
             continue
-        state, ships = load_checkpoint(path, {})["net"], model.net.state_dict()
+        state, ships = trained_weights(path), model.net.state_dict()
         stored = {k: v.half().float() if v.ndim > 1 else v for k, v in state.items()}
         if stored.keys() == ships.keys() and all(stored[k].equal(ships[k]) for k in ships):
             kinds = {"fp32": with_net(model, filled(model.architecture, state)), "fp16": model}
