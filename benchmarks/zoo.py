@@ -66,7 +66,7 @@ WIDTH32 = {
     f"imagenette-bagnet{q}w32": {**NETS["bagnet9"], "patch_size": q, "width": 32}
     for q in (17, 33, 9)
 }
-LARGER = replace(IMAGENETTE, epochs=12, lr=3e-3, min_scale=0.4, image_size=72, ema=0.99)
+LARGER = replace(IMAGENETTE, epochs=7, lr=3e-3, min_scale=0.4, image_size=72, ema=0.99)
 PRESETS |= {name: (net, LARGER) for name, net in WIDTH32.items()}
 # 400 words, histograms, a linear SVM. Small patches suffice on critters, whose parts are small.
 WORDS = {
