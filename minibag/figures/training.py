@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from minibag.stats import wilson_interval
@@ -31,7 +31,8 @@ def roofline(points: Mapping[str, Floats], rate: float, bandwidth: float, title:
 
     Parameters
     ----------
-    points : name -> (L, 2): multiply-adds for each byte moved, multiply-adds a second
+    points : name -> (L, 2): multiply-adds for each byte moved, multiply-adds a second; what else
+        stands in a row is not drawn
     rate, bandwidth : multiply-adds and bytes that the machine manages in a second
     title : what the figure says
     """
@@ -52,7 +53,9 @@ def roofline(points: Mapping[str, Floats], rate: float, bandwidth: float, title:
     ax.set(xscale="log", yscale="log", title=title)
     ax.set(xlabel="multiply-adds for each byte moved", ylabel="billion multiply-adds a second")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(ScalarFormatter())
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     ax.legend(frameon=False, loc="upper left", fontsize=10)
     return figure
 
@@ -71,13 +74,26 @@ def gradient_sizes(gradients: Mapping[str, Floats], title: str) -> Figure:
         size = np.log2(np.abs(values[values != 0]))
         shares = 100 * np.histogram(size, bins)[0] / size.size
         ax.stairs(shares, bins, color=colour, ls=line, lw=2, label=name)
-    ax.axvspan(bins[0], FP16_ZERO, color=SHADE, lw=0, label="become 0 in fp16")
-    ax.axvspan(FP16_ZERO, FP16_FULL, color=SHADE, alpha=0.4, lw=0, label="lose bits in fp16")
+    ax.axvspan(bins[0], FP16_ZERO, color=SHADE, lw=0, zorder=0, label="become 0 in fp16")
+    ax.axvspan(
+        FP16_ZERO, FP16_FULL, color=SHADE, alpha=0.4, lw=0, zorder=0, label="lose bits in fp16"
+    )
     ticks = range(-40, 3, 8)
     ax.set_xticks(ticks, [f"$2^{{{tick}}}$" for tick in ticks])
     ax.set(xlim=bins[[0, -1]], xlabel="size of a number", ylabel="share of the numbers (%)")
     ax.set_title(title)
     ax.legend(frameon=False, loc="upper right", fontsize=10)
+    return figure
+
+
+def paths(runs: Mapping[str, Sequence[float]], first: int, title: str) -> Figure:
+    """Draw the accuracy (0 to 1) after every step from the ``first`` on, one line for each run."""
+    figure, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    for (name, accuracy), (colour, line, _) in zip(runs.items(), STYLES, strict=False):
+        steps = np.arange(first, len(accuracy) + 1)
+        ax.plot(steps, 100 * np.array(accuracy[first - 1 :]), line, color=colour, label=name)
+    ax.set(xlabel="step", ylabel="right answers (%)", title=title)
+    ax.legend(frameon=False, loc="lower left", fontsize=10)
     return figure
 
 
@@ -101,37 +117,40 @@ def learning_curves(
         values = 100 * np.array(right) / n_val
         ax.plot(epochs, values, line, color=colour, marker=marker, ms=5, label=name)
     ax.set(xlabel="epoch", ylabel="right answers (%), band: 95 %", ylim=(0, 100), title=title)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False, loc="lower right", fontsize=10)
     return figure
 
 
 def accuracy_by_reach(
-    series: Mapping[str, Floats], chance: float, label: str, title: str
+    series: Mapping[str, Sequence[Sequence[float]]], chance: float, label: str, title: str
 ) -> Figure:
     """Draw accuracy against how far a network sees: the figure of the course.
 
     Parameters
     ----------
-    series : name -> (M, 4): how far (pixels, or share of the side), accuracy, and the ends of its
-        interval (0 to 1)
+    series : name -> rows of how far (pixels, or share of the side), accuracy, and the ends of its
+        interval (0 to 1); names without rows are left out
     chance : accuracy of a guess, 0 to 1
     label : of the horizontal axis, which is logarithmic
     title : what the figure says
     """
     figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
-    for (name, rows), (colour, line, marker) in zip(series.items(), STYLES, strict=False):
-        reach, value, low, high = np.asarray(rows, float).T
+    there = {name: rows for name, rows in series.items() if rows}
+    for (name, rows), (colour, line, marker) in zip(there.items(), STYLES, strict=False):
+        reach, value, low, high = np.array(rows).T
         bars = 100 * np.maximum([value - low, high - value], 0)  # rounding may cross the value
         ax.errorbar(
             reach, 100 * value, bars, color=colour, ls=line, marker=marker, ms=6, lw=1.8,
             capsize=3, label=name,
         )  # fmt: skip
-    ticks = sorted({float(row[0]) for rows in series.values() for row in rows})
-    ax.axhline(100 * chance, color=GREY, ls=":", lw=1.5, label="chance, ten classes")
-    ax.set(xscale="log", ylim=(0, 100), xlabel=label, title=title)
+    ticks = sorted({float(row[0]) for rows in there.values() for row in rows})
+    ax.axhline(100 * chance, color=GREY, ls=":", lw=1.5)
+    ax.annotate("chance, ten classes", (0.99, 100 * chance), (0, 4), ha="right", color=GREY,
+                xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
+    ax.set(xscale="log", ylim=(0, 102), xlabel=label, title=title)
     ax.set_xticks(ticks, [f"{tick:g}" if tick >= 1 else f"{tick:.2g}" for tick in ticks])
     ax.minorticks_off()
     ax.set_ylabel("right answers (%), bars: 95 % interval")
-    ax.legend(frameon=False, loc="lower right", fontsize=10)
+    ax.legend(frameon=False, loc="upper left", fontsize=10)
     return figure
