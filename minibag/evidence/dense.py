@@ -37,7 +37,7 @@ def heatmap(
     Parameters
     ----------
     net : a BagNet; the weights are used where they are, not copied
-    x : normalised image (3, H, W) of any size; taken to the device and dtype of the network
+    x : normalised image (3, H, W) of any size, floats; taken to the device and dtype of the network
     target : a class, or several, which cost hardly more than one
     stride : distance between neighbouring entries in pixels; 2, 4 and 8 are 4, 16 and 64 x faster
     rows_per_band : rows of the map computed at a time. A band needs about ``(rows_per_band + q)
@@ -52,12 +52,17 @@ def heatmap(
     ValueError
         If x is not (3, H, W), there is no such class, or stride or rows_per_band is below 1.
     TypeError
-        If the network is not a BagNet, or a target is not a whole number.
+        If the network is not a BagNet, x is no tensor of floats, or a target not a whole number.
     """
     if not hasattr(net, "with_stride"):
         raise TypeError(
             f"an exact heat map needs a BagNet, got {type(net).__name__}: the logits of other "
-            "networks are not a mean over patches"
+            "networks are not a mean over patches, and a predictor has its network in .net"
+        )
+    if not (isinstance(x, Tensor) and x.is_floating_point()):
+        given = f"{type(x).__name__} of {getattr(x, 'dtype', 'no dtype')}"
+        raise TypeError(
+            f"expected a tensor of floats, as minibag.nets.normalise makes of images; got {given}"
         )
     if x.ndim != 3 or x.shape[0] != 3 or x.numel() == 0:
         raise ValueError(f"expected one image (3, H, W), got a tensor {tuple(x.shape)}")
@@ -124,10 +129,11 @@ def _in_bands(
 @contextmanager
 def _full_precision(device_type: str) -> Iterator[None]:
     """No autocast and no TF32, to which NVIDIA convolutions round by default."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    # Once somebody has set this, cudnn.allow_tf32 can no longer be read.
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before, convolutions.fp32_precision = convolutions.fp32_precision, "ieee"
     try:
         with torch.autocast(device_type, enabled=False):
             yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        convolutions.fp32_precision = before

@@ -104,6 +104,23 @@ def test_an_image_of_another_dtype_is_taken_to_the_networks_and_autocast_is_off(
     assert mb.heatmap(net.bfloat16(), x, 0).dtype == torch.bfloat16
 
 
+@pytest.fixture
+def convolutions():
+    before = torch.backends.cudnn.conv.fp32_precision
+    yield torch.backends.cudnn.conv
+    torch.backends.cudnn.conv.fp32_precision = before
+
+
+@pytest.mark.parametrize("precision", ["ieee", "tf32"])
+def test_precision_of_convolutions_is_full_meanwhile_and_then_as_it_was(convolutions, precision):
+    net, seen = small_bagnet(9), []
+    net.bn1.register_forward_hook(lambda *_: seen.append(convolutions.fp32_precision))
+    convolutions.fp32_precision = precision  # now cudnn.allow_tf32 cannot be read
+    mb.heatmap(net, noise(3, 20, 20), 0)
+    assert set(seen) == {"ieee"}
+    assert convolutions.fp32_precision == precision
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_the_map_is_that_of_the_cpu():
     net, x = small_bagnet(33, dtype=torch.float32), noise(3, 41, 58, dtype=torch.float32)
@@ -122,8 +139,13 @@ def test_wrong_input_is_refused():
     net, x = small_bagnet(9), noise(3, 20, 20)
     with pytest.raises(TypeError, match="needs a BagNet, got Linear"):
         mb.heatmap(nn.Linear(2, 2), x, 0)
+    with pytest.raises(TypeError, match=r"got BagNetPredictor.* in \.net"):
+        mb.heatmap(mb.load("critters-bagnet9"), x, 0)
     with pytest.raises(TypeError):
         mb.heatmap(net, x, 1.5)
+    for raw in (torch.zeros(3, 20, 20, dtype=torch.uint8), np.zeros((3, 20, 20))):
+        with pytest.raises(TypeError, match=r"tensor of floats.*normalise"):
+            mb.heatmap(net, raw, 0)
     for shape in ((1, 3, 20, 20), (20, 20, 3), (3, 0, 20)):
         with pytest.raises(ValueError, match=r"\(3, H, W\)"):
             mb.heatmap(net, torch.zeros(shape), 0)
