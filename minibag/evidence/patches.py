@@ -74,11 +74,18 @@ def top_patches(
     ValueError
         If k or per_image is below 1, there is no such class or kind, the images have other
         classes than the model or in another order, none is of that kind, or evidence is not finite.
+    TypeError
+        If the model is no bag, or target no whole number.
 
     References
     ----------
     Brendel & Bethge, ICLR 2019, the figure of the most informative patches.
     """
+    if not isinstance(model, BagPredictor):
+        raise TypeError(
+            f"telling patches need a bag model, got {type(model).__name__}: no patch of other "
+            "models has evidence of its own; take a BagNet or words"
+        )
     target = operator.index(target)
     if not 0 <= target < len(model.classes):
         raise ValueError(f"target must be 0 to {len(model.classes) - 1}, got {target}")
