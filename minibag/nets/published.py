@@ -35,6 +35,8 @@ def load_published(net: nn.Module, patch_size: int, weights: str) -> None:
     ValueError
         If ``weights`` is not "imagenet", the network is not of the published structure, or the
         file is not the published one (its sha256 does not begin as its name says).
+    FileNotFoundError
+        If the file is not there yet and cannot be fetched.
     """
     if weights != "imagenet":
         raise ValueError(f'weights must be None or "imagenet", got {weights!r}')
@@ -56,13 +58,20 @@ def fetch(name: str) -> Path:
     """Return the published file from the cache folder, downloaded if it is not there yet.
 
     It gets its name only when its sha256 begins with the digits in that name, else ValueError.
+    Raises FileNotFoundError if it cannot be downloaded.
     """
     path = Path(pooch.os_cache("minibag")) / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             part = Path(folder) / name
-            pooch.HTTPDownloader()(ADDRESS + name, str(part), None)
+            try:
+                pooch.HTTPDownloader()(ADDRESS + name, str(part), None)
+            except OSError as error:  # those of requests are
+                raise FileNotFoundError(
+                    f"cannot fetch {ADDRESS + name} ({error}); fetch it where there is a network, "
+                    f"and put it here as {path}"
+                ) from error
             verify(part, name)
             part.replace(path)
     verify(path, name)

@@ -56,6 +56,18 @@ def test_a_wrong_file_never_gets_its_name(shelf, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_a_file_that_cannot_be_fetched_may_be_put_there_by_hand(shelf, tmp_path):
+    content = shelf.read_bytes()
+    shelf.unlink()
+    with pytest.raises(
+        FileNotFoundError, match=rf"cannot fetch .*404.*put it here as .*{shelf.name}"
+    ):
+        mb.bagnet9(weights="imagenet")
+    assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "cache" / shelf.name).write_bytes(content)
+    mb.bagnet9(weights="imagenet")
+
+
 def test_a_cached_file_that_was_damaged_is_refused(shelf, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / shelf.name).write_bytes(shelf.read_bytes()[:-1])
