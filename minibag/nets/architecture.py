@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minibag.nets.bagnet import BagNet
 from minibag.nets.compare import small_densenet, small_resnet, small_vgg
+from minibag.nets.receptive import without_data
 
 
 def strided_bagnet(
@@ -77,8 +76,6 @@ def count(net: nn.Module, side: int) -> tuple[int, int]:
     Only matrix products and convolutions count, as in most published tables; the network runs on
     shapes alone.
     """
-    state = chain(net.parameters(), net.buffers())
-    shapes = copy.deepcopy(net, {id(t): torch.empty_like(t, device="meta") for t in state})
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        shapes.eval()(torch.empty(1, 3, side, side, device="meta"))
+        without_data(net)(torch.empty(1, 3, side, side, device="meta"))
     return sum(p.numel() for p in net.parameters()), counter.get_total_flops() // 2

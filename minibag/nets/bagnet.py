@@ -93,6 +93,10 @@ class BagNet(nn.Module):
                 f"a BagNet has a patch size of {', '.join(map(str, KERNELS))} and four stages of "
                 f"at least one block, got patch_size={patch_size}, layers={tuple(layers)}"
             )
+        if min(width, num_classes) < 1:
+            raise ValueError(
+                f"width and num_classes must be at least 1, got {width} and {num_classes}"
+            )
         self.patch_size, self.stride = patch_size, math.prod(STRIDES)
         self.conv1 = nn.Conv2d(3, width, 1, bias=False)
         self.conv2 = nn.Conv2d(width, width, 3, bias=False)

@@ -22,6 +22,8 @@ class Convnet(nn.Module):
 
     def __init__(self, features: nn.Sequential, channels: int, num_classes: int) -> None:
         super().__init__()
+        if min(channels, num_classes) < 1:
+            raise ValueError(f"got {channels} channels for {num_classes} classes: at least 1 each")
         self.features = features
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)

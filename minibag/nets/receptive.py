@@ -78,7 +78,7 @@ class _Follow(TorchDispatchMode):
         self, func: Any, args: Any, maps: list[Tensor], out: Tensor
     ) -> list[ReceptiveField] | None:
         known = [fields for x in maps if (fields := self.fields[id(x)])]
-        if len(known) < len(maps) or out.ndim != 4:
+        if len(known) < len(maps) or out.ndim != 4 or _mixes_all(func, args):
             return None
         if windows := _windows(func, *args):
             return [f.through(*w) for f, w in zip(known[0], windows, strict=True)]
@@ -87,6 +87,12 @@ class _Follow(TorchDispatchMode):
                 functools.reduce(ReceptiveField.union, axis) for axis in zip(*known, strict=True)
             ]
         return None
+
+
+def _mixes_all(func: Any, args: Any) -> bool:
+    """Whether an operation of one map's shape lets every cell see the whole map: some norms do."""
+    of_this_image = func is aten.native_batch_norm and args[5]
+    return of_this_image or func in (aten.native_group_norm, aten.native_layer_norm)
 
 
 def _windows(func: Any, x: Any, *args: Any) -> list[tuple[int, int, int, int]]:
@@ -121,6 +127,17 @@ def _cut(
     first = range(size)[start:stop].start
     moved = (1, step, -first, 1)
     return [moved, STILL] if axis == 2 else [STILL, moved]
+
+
+def without_data(net: nn.Module) -> nn.Module:
+    """Return a copy of a network in evaluation mode whose float32 tensors are shapes alone."""
+
+    def shape(tensor: Tensor) -> Tensor:
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        return torch.empty_like(tensor, device="meta", dtype=dtype)
+
+    state = chain(net.parameters(), net.buffers())
+    return copy.deepcopy(net, {id(tensor): shape(tensor) for tensor in state}).eval()
 
 
 def _run(net: nn.Module, layer: str | None, image: Tensor) -> Tensor:
@@ -164,13 +181,12 @@ def receptive_field(net: nn.Module, layer: str | None = None) -> ReceptiveField:
     Raises
     ------
     ValueError
-        If there is no such map, its cells see the whole image, or the field is not square.
+        If there is no such map, its cells see the whole image (as behind a norm of groups, layers
+        or instances), or the field is not square.
     """
-    state = chain(net.parameters(), net.buffers())
-    shapes = copy.deepcopy(net, {id(t): torch.empty_like(t, device="meta") for t in state})
     image = torch.empty(1, 3, SIDE, SIDE, device="meta")
     with torch.no_grad(), _Follow(image) as follow:
-        fields = follow.fields[id(_run(shapes.eval(), layer, image))]
+        fields = follow.fields[id(_run(without_data(net), layer, image))]
     if fields is None:
         raise ValueError(
             "the cells of this map see the whole image (or it was made by an operation that "
@@ -182,14 +198,17 @@ def receptive_field(net: nn.Module, layer: str | None = None) -> ReceptiveField:
 def probe_receptive_field(net: nn.Module, layer: str | None = None) -> ReceptiveField:
     """Measure what `receptive_field` computes: the pixels from which a gradient reaches a cell.
 
-    Weights are made positive and equal in a float64 copy, and a maximum passes the gradient to
-    its whole window, so that no path is hidden by chance. Parameters and errors are the same.
+    Weights are made positive and equal in a float64 copy without biases, and a maximum passes the
+    gradient to its whole window, so that no path is hidden by chance. Parameters and errors are
+    the same.
     """
     guess = receptive_field(net, layer)  # only says how large the image must be
     net = copy.deepcopy(net).cpu().double().eval()
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)  # a negative one could silence the ReLU behind it
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
         elif isinstance(module, nn.MaxPool2d):

@@ -134,6 +134,11 @@ def test_known_networks_cost_what_is_published(make, parameters, giga):
     assert multiply_adds / 1e9 == pytest.approx(giga, abs=0.05)
 
 
+def test_a_network_costs_the_same_in_every_precision():
+    net = mb.small_resnet(5, 4)
+    assert count(net, 64) == count(net.double(), 64) == count(net.bfloat16(), 64)
+
+
 def test_counting_leaves_the_network_as_it_was():
     net = mb.small_resnet(5, 4).train()
     before = {key: value.clone() for key, value in net.state_dict().items()}
@@ -155,11 +160,13 @@ def test_networks_are_built_from_their_description():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"name": "alexnet"}, "one of bagnet, resnet, vgg, densenet, got 'alexnet'"),
+        ({"name": "alexnet"}, "one of bagnet, resnet, resnet50, vgg, densenet, got 'alexnet'"),
         ({"name": None}, "one of bagnet"),
         ({"depth": 3}, "options num_classes, width, layers, not .'depth'"),
         ({"width": "wide"}, "no resnet can be built from"),
         ({"width": -4}, "no resnet can be built from"),
+        ({"num_classes": 0}, "128 channels for 0 classes"),
+        ({"name": "bagnet", "patch_size": 9, "width": 0}, "width and num_classes"),
         ({"layers": 3}, "no resnet can be built from"),
         ({"name": "bagnet"}, "patch_size"),
         ({"name": "bagnet", "patch_size": 11}, "5, 9, 17, 33"),

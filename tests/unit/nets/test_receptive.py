@@ -49,7 +49,7 @@ def stacks(draw):
     return nn.Sequential(*layers)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(stacks())
 def test_arithmetic_equals_the_probe_on_random_stacks(net):
     assert mb.receptive_field(net) == mb.probe_receptive_field(net)
@@ -62,6 +62,11 @@ def test_a_bagnet_sees_q_pixels_every_eight(q, centred):
     assert mb.receptive_field(net) == ReceptiveField(q, 8, 0)
     assert mb.probe_receptive_field(net) == ReceptiveField(q, 8, 0)
     assert mb.receptive_field(net.with_stride(1)) == ReceptiveField(q, 1, 0)
+    assert (
+        mb.receptive_field(net.double())
+        == mb.receptive_field(net.half())
+        == (ReceptiveField(q, 8, 0))
+    )
     assert mb.receptive_field(net, "layer1") == ReceptiveField(5, 2, 0)
 
 
@@ -94,6 +99,29 @@ def test_narrow_resnet_vgg_and_densenet_are_measured_as_computed():
         assert mb.receptive_field(net) == mb.probe_receptive_field(net)
     assert mb.receptive_field(net, "features.conv0") == ReceptiveField(7, 2, -3)
     assert mb.probe_receptive_field(net, "features.conv0") == ReceptiveField(7, 2, -3)
+
+
+def test_biases_that_silence_a_layer_do_not_hide_its_field():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
+    nn.init.constant_(net[2].bias, -9)
+    assert mb.probe_receptive_field(net) == mb.receptive_field(net) == ReceptiveField(5, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.GroupNorm(2, 4),
+        nn.InstanceNorm2d(4),
+        nn.BatchNorm2d(4, track_running_stats=False),
+        nn.LayerNorm([4, 4094, 4094], elementwise_affine=False),
+    ],
+    ids=lambda norm: type(norm).__name__,
+)
+def test_behind_a_norm_of_the_image_itself_a_cell_sees_all_of_it(norm):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
+    with pytest.raises(ValueError, match="the whole image"):
+        mb.receptive_field(net)
+    assert mb.receptive_field(net, "0") == ReceptiveField(3, 1, 0)
 
 
 def test_the_network_is_left_as_it_was():
