@@ -3,12 +3,14 @@
 import re
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import minibag as mb
 from minibag.data import ImageSet
 from minibag.figures.game import framed
+from minibag.figures.html import png
 from minibag.widgets import EvidenceExplorer
 from tests.pictures import pictures
 
@@ -197,11 +199,14 @@ def test_refuses_what_has_nothing_to_show(images):
         EvidenceExplorer(images, model, k=0)
 
 
-def test_moving_a_patch_costs_less_than_a_twentieth_of_a_second(images):
+def test_moving_a_patch_costs_less_than_half_an_empty_figure():
     explorer = EvidenceExplorer(mb.critters("test", 200), mb.load("critters-bagnet9"))
-    took = []
-    for row in (1, 2, 3, 4, 5, 6):
+    took, empty = [], []
+    for row in (1, 2, 3, 4, 5, 6):  # in turn: what slows a busy machine slows both
         start = time.process_time()
         move(explorer, row=row)
         took.append(time.process_time() - start)
-    assert min(took[1:]) < 0.05
+        start = time.process_time()
+        png(plt.subplots(1, 3, figsize=(8.6, 4.2))[0])
+        empty.append(time.process_time() - start)
+    assert min(took[1:]) < min(empty) / 2

@@ -2,6 +2,7 @@
 
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -98,18 +99,23 @@ def test_refuses_maps_that_do_not_fit(scene):
         wall_of_words(data.images, GRID, word_maps[:, :2], distances[:, :2])
 
 
-def test_a_redraw_takes_less_than_a_tenth_of_a_second_of_cpu():
+def test_a_redraw_takes_less_than_twice_as_long_as_an_empty_figure():
     rng = np.random.default_rng(0)
     grid = PatchGrid(16, 4, 0, (13, 13))
     images = rng.integers(0, 256, (600, 64, 64, 3), dtype=np.uint8)
     maps = rng.integers(0, 200, (600, 13, 13))
     wall = wall_of_words(images[:20], grid, maps[:20], rng.random((20, 13, 13)))
-    took = []
-    for word in range(8):
+    took, empty = [], []
+    for word in range(8):  # in turn: what slows a busy machine slows both
         start = time.process_time()
-        png(explore_word(images, maps, grid, wall, image=0, word=word))
+        figure = explore_word(images, maps, grid, wall, image=0, word=word)
+        size, axes = figure.get_size_inches(), len(figure.axes)
+        png(figure)
         took.append(time.process_time() - start)
-    assert min(took) < 0.1
+        start = time.process_time()
+        png(plt.subplots(1, axes, figsize=size)[0])
+        empty.append(time.process_time() - start)
+    assert min(took) < 2 * min(empty)
 
 
 def test_tf_idf_of_the_caption_is_that_of_a_loop(scene):
