@@ -96,12 +96,7 @@ def input_x_gradient(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 @attribution
 def integrated_gradients(
-    net: nn.Module,
-    x: Tensor,
-    target: Tensor,
-    *,
-    steps: int = 32,
-    baseline: Tensor | float = 0.0,
+    net: nn.Module, x: Tensor, target: Tensor, *, steps: int = 32, baseline: Tensor | float = 0.0
 ) -> Tensor:
     """Return the gradient along the straight way from a baseline to x, times x - baseline.
 

@@ -21,11 +21,7 @@ CPU_PIXELS, GPU_PIXELS = 1 << 12, 1 << 16
 
 
 def heatmap(
-    net: Any,
-    x: Tensor,
-    target: int | Sequence[int],
-    stride: int = 1,
-    rows_per_band: int = 256,
+    net: Any, x: Tensor, target: int | Sequence[int], stride: int = 1, rows_per_band: int = 256
 ) -> Tensor:
     """Return the evidence for a class at every pixel, exactly.
 
@@ -59,17 +55,13 @@ def heatmap(
             f"an exact heat map needs a BagNet, got {type(net).__name__}: the logits of other "
             "networks are not a mean over patches, and a predictor has its network in .net"
         )
-    if not (isinstance(x, Tensor) and x.is_floating_point()):
+    if not isinstance(x, Tensor) or not x.is_floating_point():
         given = f"{type(x).__name__} of {getattr(x, 'dtype', 'no dtype')}"
-        raise TypeError(
-            f"expected a tensor of floats, as minibag.nets.normalise makes of images; got {given}"
-        )
+        raise TypeError(f"expected a tensor of floats, as of minibag.nets.normalise, got {given}")
     if x.ndim != 3 or x.shape[0] != 3 or x.numel() == 0:
         raise ValueError(f"expected one image (3, H, W), got a tensor {tuple(x.shape)}")
     if min(stride, rows_per_band) < 1:
-        raise ValueError(
-            f"stride and rows_per_band must be at least 1, got {stride} and {rows_per_band}"
-        )
+        raise ValueError(f"stride and rows_per_band must be at least 1: {stride}, {rows_per_band}")
     classes = _classes(target, net.fc.out_features)
     kept = math.gcd(stride, net.stride)
     margin = (net.patch_size - 1) // 2

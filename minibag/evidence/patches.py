@@ -82,10 +82,7 @@ def top_patches(
     Brendel & Bethge, ICLR 2019, the figure of the most informative patches.
     """
     if not isinstance(model, BagPredictor):
-        raise TypeError(
-            f"telling patches need a bag model, got {type(model).__name__}: no patch of other "
-            "models has evidence of its own; take a BagNet or words"
-        )
+        raise TypeError(f"telling patches need a bag (BagNet or words), got {type(model).__name__}")
     target = operator.index(target)
     if not 0 <= target < len(model.classes):
         raise ValueError(f"target must be 0 to {len(model.classes) - 1}, got {target}")

@@ -88,14 +88,11 @@ class BagNet(nn.Module):
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        if patch_size not in KERNELS or len(layers) != 4 or min(layers) < 1:
+        if patch_size not in KERNELS or len(layers) != 4 or min(*layers, width, num_classes) < 1:
             raise ValueError(
-                f"a BagNet has a patch size of {', '.join(map(str, KERNELS))} and four stages of "
-                f"at least one block, got patch_size={patch_size}, layers={tuple(layers)}"
-            )
-        if min(width, num_classes) < 1:
-            raise ValueError(
-                f"width and num_classes must be at least 1, got {width} and {num_classes}"
+                f"a BagNet has a patch size of {', '.join(map(str, KERNELS))}, four stages of at "
+                f"least one block, a width and classes; got patch_size={patch_size}, "
+                f"layers={tuple(layers)}, width={width}, num_classes={num_classes}"
             )
         self.patch_size, self.stride = patch_size, math.prod(STRIDES)
         self.conv1 = nn.Conv2d(3, width, 1, bias=False)
@@ -165,10 +162,7 @@ class BagNet(nn.Module):
         at most the present one, else ValueError.
         """
         if stride not in (1, 2, 4, 8) or stride > self.stride:
-            raise ValueError(
-                f"this BagNet can have a stride of 1, 2, 4 or 8 pixels up to its own "
-                f"{self.stride}, not {stride}"
-            )
+            raise ValueError(f"a stride is 1, 2, 4 or 8, up to its own {self.stride}, not {stride}")
         shared = {id(tensor): tensor for tensor in chain(self.parameters(), self.buffers())}
         net = copy.deepcopy(self, shared)
         kept, spread, net.stride = 1, 1, stride

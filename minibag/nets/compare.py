@@ -22,8 +22,6 @@ class Convnet(nn.Module):
 
     def __init__(self, features: nn.Sequential, channels: int, num_classes: int) -> None:
         super().__init__()
-        if min(channels, num_classes) < 1:
-            raise ValueError(f"got {channels} channels for {num_classes} classes: at least 1 each")
         self.features = features
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
@@ -35,8 +33,7 @@ class Convnet(nn.Module):
         """Images (N, 3, H, W), normalised, H and W of at least 8 pixels, to logits (N, C)."""
         if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < 8:
             raise ValueError(
-                "expected images (N, 3, H, W) of at least 8 x 8 pixels, got a tensor "
-                f"{tuple(x.shape)}"
+                f"expected images (N, 3, H, W) of at least 8 x 8, got {tuple(x.shape)}"
             )
         return self.fc(self.pool(self.features(x)).flatten(1))
 

@@ -69,8 +69,7 @@ def fetch(name: str) -> Path:
                 pooch.HTTPDownloader()(ADDRESS + name, str(part), None)
             except OSError as error:  # those of requests are
                 raise FileNotFoundError(
-                    f"cannot fetch {ADDRESS + name} ({error}); fetch it where there is a network, "
-                    f"and put it here as {path}"
+                    f"cannot fetch {ADDRESS + name} ({error}): put it at {path} yourself"
                 ) from error
             verify(part, name)
             part.replace(path)

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
+NORMS = (aten.native_group_norm, aten.native_layer_norm)  # of the whole map that they change
 SIDE = 4096  # of the image that only has a shape, so that even deep padless networks fit
 
 
@@ -78,7 +79,8 @@ class _Follow(TorchDispatchMode):
         self, func: Any, args: Any, maps: list[Tensor], out: Tensor
     ) -> list[ReceptiveField] | None:
         known = [fields for x in maps if (fields := self.fields[id(x)])]
-        if len(known) < len(maps) or out.ndim != 4 or _mixes_all(func, args):
+        of_itself = func in NORMS or (func is aten.native_batch_norm and args[5])
+        if len(known) < len(maps) or out.ndim != 4 or of_itself:
             return None
         if windows := _windows(func, *args):
             return [f.through(*w) for f, w in zip(known[0], windows, strict=True)]
@@ -87,12 +89,6 @@ class _Follow(TorchDispatchMode):
                 functools.reduce(ReceptiveField.union, axis) for axis in zip(*known, strict=True)
             ]
         return None
-
-
-def _mixes_all(func: Any, args: Any) -> bool:
-    """Whether an operation of one map's shape lets every cell see the whole map: some norms do."""
-    of_this_image = func is aten.native_batch_norm and args[5]
-    return of_this_image or func in (aten.native_group_norm, aten.native_layer_norm)
 
 
 def _windows(func: Any, x: Any, *args: Any) -> list[tuple[int, int, int, int]]:
@@ -131,13 +127,9 @@ def _cut(
 
 def without_data(net: nn.Module) -> nn.Module:
     """Return a copy of a network in evaluation mode whose float32 tensors are shapes alone."""
-
-    def shape(tensor: Tensor) -> Tensor:
-        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-        return torch.empty_like(tensor, device="meta", dtype=dtype)
-
     state = chain(net.parameters(), net.buffers())
-    return copy.deepcopy(net, {id(tensor): shape(tensor) for tensor in state}).eval()
+    shapes = copy.deepcopy(net, {id(t): torch.empty_like(t, device="meta") for t in state})
+    return shapes.float().eval()
 
 
 def _run(net: nn.Module, layer: str | None, image: Tensor) -> Tensor:

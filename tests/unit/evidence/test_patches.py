@@ -153,7 +153,7 @@ def test_images_of_other_classes_and_broken_evidence_are_refused():
         mb.top_patches(model, images, 0)
     with pytest.raises(TypeError):
         mb.top_patches(FakeBag(), images, 1.5)
-    with pytest.raises(TypeError, match="need a bag model, got NetPredictor"):
+    with pytest.raises(TypeError, match=r"need a bag .*got NetPredictor"):
         mb.top_patches(mb.load("critters-resnet"), mb.critters("test", 2), 0)
     with pytest.raises(ValueError, match="none of the images"):
         mb.top_patches(FakeBag(), iter([]), 0)

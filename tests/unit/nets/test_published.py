@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_fetched_may_be_put_there_by_hand(shelf, tmp_path)
     content = shelf.read_bytes()
     shelf.unlink()
     with pytest.raises(
-        FileNotFoundError, match=rf"cannot fetch .*404.*put it here as .*{shelf.name}"
+        FileNotFoundError, match=rf"cannot fetch .*404.*put it at .*{shelf.name} yourself"
     ):
         mb.bagnet9(weights="imagenet")
     assert list((tmp_path / "cache").iterdir()) == []
