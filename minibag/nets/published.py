@@ -52,6 +52,7 @@ def load_published(net: nn.Module, patch_size: int, weights: str) -> None:
         )
     net.load_state_dict(state)
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
 
 def fetch(name: str) -> Path:

@@ -49,6 +49,15 @@ def test_the_right_file_is_fetched_once_and_loaded_in_full_precision(shelf):
     mb.bagnet9(weights="imagenet")
 
 
+def test_full_precision_holds_where_tf32_is_wanted_for_everything_else(shelf):
+    torch.backends.fp32_precision = "tf32"
+    try:
+        mb.bagnet9(weights="imagenet")
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    finally:
+        torch.backends.fp32_precision = "none"
+
+
 def test_a_wrong_file_never_gets_its_name(shelf, tmp_path):
     shelf.write_bytes(b"something else")
     with pytest.raises(ValueError, match="not the published file"):
