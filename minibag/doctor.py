@@ -183,9 +183,9 @@ def gpu() -> Finding:
         driver = shutil.which("nvidia-smi")
         detail = f"torch {torch.__version__} uses none; the course needs none"
         return Finding("gpu", "note", detail, (driver and "install torch for its driver") or "")
-    matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    tf32 = f"TF32 for matrix products {matmul}, for convolutions {convolution}"
-    return Finding("gpu", "OK", f"{torch.cuda.get_device_name()}; {tf32}")
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    fp32 = f"fp32 of matrix products: {matmul.fp32_precision}, convolutions: {cudnn.fp32_precision}"
+    return Finding("gpu", "OK", f"{torch.cuda.get_device_name()}; {fp32}")
 
 
 def data(root: Path | None = None) -> Finding:
