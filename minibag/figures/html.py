@@ -123,7 +123,8 @@ def curves(grids: Sequence[int], series: Mapping[str, Floats | None], now: int, 
     Parameters
     ----------
     grids : cells a side, at least 1, the ticks of a logarithmic axis
-    series : probabilities in 0..1 by model, one for each grid; None is not drawn yet
+    series : probabilities in 0..1 by model, one for each grid; None is still worked out, and a
+        slow one says so
     now : the grid to mark
     label : what is drawn, for screen readers
     """
@@ -147,6 +148,11 @@ def curves(grids: Sequence[int], series: Mapping[str, Floats | None], now: int, 
         f'<text x="{left + width / 2}" y="{top + height + 40}" text-anchor="middle">cells a side'
         f'</text><text x="{left - 8}" y="{top - 12}" text-anchor="end">%</text>'
     )
+    if any(values is None for values in series.values()):
+        parts.append(
+            f'<text class="minibag-busy" x="{left + width / 2}" y="{top + height / 3}" '
+            f'text-anchor="middle">Working …</text>'
+        )
     said = [f"{label} against cells a side, now {now}"]
     for line, (name, values) in enumerate(series.items()):
         if values is None:

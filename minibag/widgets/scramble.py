@@ -204,7 +204,7 @@ class ScrambleExplorer(Redrawn):
         batch = [
             scramble(images.images[n], grid, seed, rotate=rotate) for grid in self.grids(collection)
         ]
-        return model.predict_proba(np.stack(batch))[:, images.labels[n]]
+        return finite(model.predict_proba(np.stack(batch)), name)[:, images.labels[n]]
 
     def twin_of(self, **values: Any) -> tuple[Figure, str]:
         """Return the same as a figure, and in words."""

@@ -231,6 +231,40 @@ def test_a_model_that_diverged_gives_no_answer(critters):
     assert 'role="status"' in explorer.text.value
 
 
+def test_a_curve_that_diverges_is_said_and_not_drawn(critters):
+    class Diverging:
+        classes = critters.classes
+
+        def predict_proba(self, images):
+            return np.full((len(images), 8), np.nan if len(images) > 1 else 1 / 8)
+
+    models = {**NETS, "third": "critters-bagnet5", "lost": Diverging()}
+    explorer = ScrambleExplorer({"critters": (critters, models)})
+    explorer.boxes["lost"].value = True
+    assert "lost gives numbers that are not finite" in explorer.text.value
+    assert "nan" not in re.sub(r'src="[^"]*"', "", explorer.view.value)
+
+
+def test_a_slow_curve_says_that_it_is_worked_out_beside_the_answer(critters):
+    shown = []
+
+    class Watching:
+        classes = critters.classes
+
+        def predict_proba(self, images):
+            if len(images) == len(GRIDS) and explorer:
+                shown.append(explorer.view.value + explorer.text.value)
+            return np.full((len(images), 8), 1 / 8)
+
+    explorer = None
+    explorer = ScrambleExplorer({"critters": (critters, {"watching": Watching()})})
+    explorer.controls["picture"].value = 2
+    (meanwhile,) = shown
+    assert 'class="minibag-busy"' in meanwhile
+    assert "Picture 2, not cut" in meanwhile
+    assert "minibag-busy" not in explorer.view.value
+
+
 def test_collections_without_images_models_or_the_same_classes_are_refused(critters):
     for wrong in ({}, {"none": (critters[:0], NETS)}, {"none": (critters, {})}):
         with pytest.raises(ValueError, match="at least one collection"):
