@@ -32,6 +32,7 @@ View = tuple[Figure | str, *tuple[str, ...]]
 Move = Callable[[Area], None]
 Numbers = dict[str, float]
 Pictures = Sequence[np.ndarray]
+DRAWING = 0.8  # seconds that the slow model takes for a picture
 HALF_A_DIGIT = 0.00501  # of percents, and of logits with two places
 MODELS = {"words": "critters-words", "BagNet-9": "critters-bagnet9", "ResNet": "critters-resnet"}
 load = cache(mb.load)
@@ -47,7 +48,7 @@ import minibag as mb
 
 mb.widgets.EvidenceExplorer(mb.critters("test", 40), mb.load("critters-bagnet9"))
 """,
-    "slow.ipynb": """\
+    "slow.ipynb": f"""\
 import time
 
 import ipywidgets
@@ -60,14 +61,14 @@ drawings = []
 
 
 def slow(n):
-    time.sleep(0.8)
+    time.sleep({DRAWING})
     if n == 45:
         raise ValueError("45 is too much")
     drawings.append(n)
-    return img(np.full((8, 8, 3), 5 * n, np.uint8), "grey"), f"{n} in drawing {len(drawings)}"
+    return img(np.full((8, 8, 3), 5 * n, np.uint8), "grey"), f"{{n}} in drawing {{len(drawings)}}"
 
 
-Redrawn(slow, {"n": ipywidgets.IntSlider(0, 0, 50, description="Grey")})
+Redrawn(slow, {{"n": ipywidgets.IntSlider(0, 0, 50, description="Grey")}})
 """,
 }
 

@@ -23,6 +23,7 @@ from tests.pictures import pixels
 Result = TypeVar("Result")
 SECOND = 1000  # Playwright counts milliseconds
 ARTIFACTS = ROOT / "artifacts"
+expect.set_options(timeout=20 * SECOND)  # as long as all else here waits
 # Voilà's own page asks for its icons there, and does without them when there is no network.
 ICONS = [
     f"https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@^5/css/{name}.min.css"
@@ -191,13 +192,13 @@ class Lab:
         """Save and return what is on disk."""
         before = self.path.stat().st_mtime_ns
         self._menu("File", "Save Notebook")
-        for _ in range(100):
+        for _ in range(300):
             self.page.wait_for_timeout(100)
             # The server writes in place: the file is empty, or half there, for a moment.
             text = self.path.read_text("utf-8")
             if self.path.stat().st_mtime_ns != before and is_json(text):
                 return nbformat.reads(text, as_version=4)
-        raise AssertionError(f"{self.path.name} was not saved within ten seconds")
+        raise AssertionError(f"{self.path.name} was not saved within half a minute")
 
     def theme(self, name: str) -> None:
         """Choose a theme of JupyterLab: Light or Dark."""

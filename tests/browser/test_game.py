@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 import minibag as mb
 from minibag.figures.game import crop, framed
@@ -33,9 +34,12 @@ class Player:
             for cell in np.ndindex(self.grid.shape):
                 self.places[crop(image, self.grid, cell).tobytes()].append((n, cell))
 
-    def press(self, button: str) -> None:
+    def press(self, button: str, then: str = "") -> None:
+        """Press a button with the keyboard alone; wait for the one that the game leads to then."""
         self.area.tab_to(button)
         self.area.page.keyboard.press("Space")
+        if then:
+            expect(self.area.at.get_by_role("button", name=then, exact=True)).to_be_focused()
 
     def says(self, text: str) -> None:
         eventually(self.area.page, lambda: self._says(text))
@@ -81,12 +85,12 @@ def test_a_game_played_by_keyboard_is_saved_as_it_was_played(player: Player, cou
             player.press("Show one more patch")
         n, cells = player.patches(k)
         guess = number % len(classes)
-        player.press(classes[guess])
+        player.press(classes[guess], then="Next picture" if number < ROUNDS else "Save my answers")
         truth, right, bag, bag_right = player.outcome(n, cells, guess)
         answer = (number, 9, k, len(classes), truth, classes[guess], right, bag, bag_right)
         played.append([str(value) for value in answer])
         if number < ROUNDS:
-            player.press("Next picture")
+            player.press("Next picture", then="Show one more patch")
     player.press("Save my answers")
     player.says(f"Saved {ROUNDS} answers as answers/")
     (file,) = (course / "notebooks" / "answers").glob("*.csv")

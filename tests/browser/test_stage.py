@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from tests.browser.cases import SCRAMBLE
 from tests.browser.conftest import free_port, serving
-from tests.browser.lab import SECOND, Area, run_cell
+from tests.browser.lab import SECOND, Area, eventually, run_cell
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,13 @@ def test_the_stage_answers_keys_and_mouse_and_can_be_read(stage: str, page: Page
 
 
 def test_the_stage_notebook_works_in_notebook_7(notebook_7: str, page: Page):
-    with page.expect_websocket(lambda socket: "/channels" in socket.url) as kernel:
-        page.goto(notebook_7)
-    kernel.value.wait_for_event("framereceived")
+    said: list[str] = []
+
+    def kernel_answers() -> None:
+        assert "kernel_info_reply" in "".join(said)
+
+    page.on("websocket", lambda w: w.on("framereceived", lambda frame: said.append(str(frame))))
+    page.goto(notebook_7, timeout=60 * SECOND)
+    eventually(page, kernel_answers, 60)  # no key before that is heard
     run_cell(page, "ScrambleExplorer()")
     SCRAMBLE.check_moves(Area(page, SCRAMBLE.mark))
