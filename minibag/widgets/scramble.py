@@ -103,7 +103,7 @@ class ScrambleExplorer(Redrawn):
 
     def _arrange(self) -> None:
         """Sliders side by side, one line of boxes and the button, one line of models."""
-        wrap = {"flex_flow": "row wrap"}
+        wrap = {"flex_flow": "row wrap", "align_items": "center"}
         *sliders, rotate, hidden = (c for n, c in self.controls.items() if n not in self.boxes)
         for slider in sliders:
             slider.layout.width = "28em"
