@@ -39,15 +39,11 @@ load = cache(mb.load)
 
 # The cells that widgets need; the other lessons, which are shorter, are run as a whole.
 CELLS = {
+    "09_reading_a_bagnet.ipynb": ("import minibag as mb", "model, test =", "EvidenceExplorer("),
     "10_scrambled_images.ipynb": ("import minibag as mb", "ScrambleExplorer()", "BeTheBagNet(")
 }
 # Notebooks that are no lessons, written for the tests.
 WRITTEN = {
-    "patches.ipynb": """\
-import minibag as mb
-
-mb.widgets.EvidenceExplorer(mb.critters("test", 40), mb.load("critters-bagnet9"))
-""",
     "slow.ipynb": f"""\
 import time
 
@@ -206,7 +202,7 @@ def scrambled(picture: int, grid: int, seed: int, rotate: bool) -> View:
 
 @cache
 def explorer() -> EvidenceExplorer:
-    return EvidenceExplorer(mb.critters("test", 40), load("critters-bagnet9"))
+    return EvidenceExplorer(mb.critters("test", 200), load("critters-bagnet9"))
 
 
 def patch(target: str, **values: Any) -> View:
@@ -226,7 +222,7 @@ def numbers_of_scrambled(picture: int, grid: int, seed: int, rotate: bool) -> li
 def numbers_of_patch(image: int, row: int, column: int, target: str) -> list[Numbers]:
     """Return the logits of the patch, and of the image."""
     model = load("critters-bagnet9")
-    pixels = mb.critters("test", 40).images[image - 1 : image]
+    pixels = mb.critters("test", 200).images[image - 1 : image]
     logits = model.evidence(pixels)[0, :, row - 1, column - 1], model.logits(pixels)[0]
     return [dict(zip(model.classes, values, strict=True)) for values in logits]
 
@@ -284,7 +280,7 @@ SCRAMBLE = Case(
 )  # fmt: skip
 PATCH = Case(
     "patches",
-    "patches.ipynb",
+    "09_reading_a_bagnet.ipynb",
     "Patch row",
     {"image": "Image", "row": "Patch row", "column": "Patch column", "target": "Evidence for"},
     patch,
