@@ -40,7 +40,7 @@ load = cache(mb.load)
 # The cells that widgets need; the other lessons, which are shorter, are run as a whole.
 CELLS = {
     "09_reading_a_bagnet.ipynb": ("import minibag as mb", "model, test =", "EvidenceExplorer("),
-    "10_scrambled_images.ipynb": ("import minibag as mb", "ScrambleExplorer()", "BeTheBagNet(")
+    "10_scrambled_images.ipynb": ("import minibag as mb", "ScrambleExplorer()", "BeTheBagNet("),
 }
 # Notebooks that are no lessons, written for the tests.
 WRITTEN = {
