@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.notebooks.budget import MEMORY_LIMIT, TIME_LIMIT, Watch
+from tests.notebooks.budget import MEMORY_LIMIT, TIME_LIMIT, PeakMemory
 
 HERE = Path(__file__).parent
-LEDGER = pytest.StashKey[dict[Path, Watch]]()
+LEDGER = pytest.StashKey[dict]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,10 +25,12 @@ def is_cell(item: pytest.Item | None) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None):
-    """Start a watch on time and memory with the first cell of each lesson."""
+    """Start a stopwatch and a memory watch with the first cell of each lesson."""
     ledger = item.config.stash[LEDGER]
     if is_cell(item) and item.path not in ledger:
-        ledger[item.path] = Watch()
+        watch = PeakMemory()
+        watch.start()
+        ledger[item.path] = {"watch": watch, "start": time.perf_counter()}
     return (yield)
 
 
@@ -36,17 +39,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Hold a lesson to its budget after its last cell."""
     if not is_cell(item) or (is_cell(nextitem) and nextitem.path == item.path):
         return
-    watch = item.config.stash[LEDGER][item.path]
-    watch.stop()
-    took = f"{watch.seconds:.0f} s, {watch.charged:.0f} s without what others took"
-    assert watch.charged <= TIME_LIMIT, f"{item.path.name} took {took}"
-    assert watch.peak <= MEMORY_LIMIT, f"{item.path.name}: {watch.peak / 1e9:.2f} GB"
+    entry = item.config.stash[LEDGER][item.path]
+    entry["watch"].done.set()
+    entry["seconds"] = time.perf_counter() - entry["start"]
+    entry["bytes"] = entry["watch"].peak
+    assert entry["seconds"] <= TIME_LIMIT, f"{item.path.name} took {entry['seconds']:.0f} s"
+    assert entry["bytes"] <= MEMORY_LIMIT, f"{item.path.name}: {entry['bytes'] / 1e9:.2f} GB"
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    done = {path: w for path, w in config.stash[LEDGER].items() if w.done.is_set()}
+    done = {p: e for p, e in config.stash[LEDGER].items() if "seconds" in e}
     if done:
-        terminalreporter.section("lessons: time (without what others took) and peak memory")
-    for path, watch in done.items():
-        seconds = f"{watch.seconds:6.1f} s ({watch.charged:4.1f})"
-        terminalreporter.write_line(f"{path.name:<34}{seconds}{watch.peak / 2**20:8.0f} MB")
+        terminalreporter.section("lessons: time and peak memory")
+    for path, entry in done.items():
+        row = f"{path.name:<34}{entry['seconds']:6.1f} s{entry['bytes'] / 2**20:8.0f} MB"
+        terminalreporter.write_line(row)

@@ -9,13 +9,14 @@ removed, the kernel metadata is the plain ``python3``, and time and peak memory 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from tests.notebooks.budget import Watch
+from tests.notebooks.budget import PeakMemory
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -39,17 +40,19 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 def store(path: Path) -> None:
     """Execute one notebook in its own folder and replace the file with the result."""
     notebook = nbformat.read(path, as_version=4)
-    watch = Watch()
+    watch, start = PeakMemory(), time.perf_counter()
+    watch.start()
     NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     ).execute()
-    watch.stop()
+    watch.done.set()
+    seconds = time.perf_counter() - start
     _, notebook = nbformat.validator.normalize(clean(notebook))
     partial = path.with_suffix(".tmp")
     nbformat.write(notebook, partial)
     partial.replace(path)
     print(
-        f"{path.name}: {watch.seconds:.0f} s, peak {watch.peak / 2**20:.0f} MB, "
+        f"{path.name}: {seconds:.0f} s, peak {watch.peak / 2**20:.0f} MB, "
         f"{path.stat().st_size / 1024:.0f} KB stored"
     )
 
