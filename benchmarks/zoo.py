@@ -59,8 +59,8 @@ PRESETS = {
 # hour: wider, trained longer, and with a patch every 4 pixels (196 votes instead of 49).
 WIDE = {**NETS["bagnet9"], "width": 24, "layers": [1, 1, 2, 2], "stride": 4}
 PRESETS["imagenette-bagnet9wide"] = WIDE, replace(IMAGENETTE, epochs=30, min_scale=0.4)
-# Twice the width, images half as large again: what lessons read photographs with. One core
-# had half an hour for each, which is far from enough:
+# Twice the width, images half as large again: what lessons read photographs with. Seven epochs are
+# what one busy core had time for, which is far from enough, and only BagNet-17 was trained so far.
 # `benchmarks.full_size` has the same networks for a GPU.
 WIDTH32 = {
     f"imagenette-bagnet{q}w32": {**NETS["bagnet9"], "patch_size": q, "width": 32}
