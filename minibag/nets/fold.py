@@ -39,6 +39,8 @@ def folded(net: BagNet) -> BagNet:
     first, second = net.conv1.weight[:, :, 0, 0], net.conv2.weight
     net.conv2.weight = nn.Parameter(torch.einsum("ocyx,ci->oiyx", second, first))
     net.conv2.in_channels = net.conv1.in_channels
+    if net.conv1.bias is not None:  # no padding: conv2 sees the bias everywhere
+        net.conv2.bias = nn.Parameter(second.sum((2, 3)) @ net.conv1.bias)
     net.conv1 = nn.Identity()  # type: ignore[assignment]
     _fold(net, "conv2", "bn1")
     for block in [block for block in net.modules() if isinstance(block, Bottleneck)]:

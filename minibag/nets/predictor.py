@@ -54,7 +54,8 @@ def normalise(images: Images | Tensor, device: torch.device | str | None = None)
 
 def standardise(x: Tensor) -> Tensor:
     """Return images (N, 3, H, W) in 0..1, minus the mean, over the deviation of each channel."""
-    mean, std = (x.new_tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+    # Not blocking: else every batch would wait until the GPU has done the one before.
+    mean, std = torch.tensor((MEAN, STD), dtype=x.dtype).view(2, 3, 1, 1).to(x, non_blocking=True)
     return (x - mean) / std
 
 

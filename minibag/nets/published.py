@@ -6,7 +6,6 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-import pooch
 import torch
 from torch import nn
 
@@ -61,6 +60,8 @@ def fetch(name: str) -> Path:
     It gets its name only when its sha256 begins with the digits in that name, else ValueError.
     Raises FileNotFoundError if it cannot be downloaded.
     """
+    import pooch  # here, so that networks can be built and trained where it is not installed
+
     path = Path(pooch.os_cache("minibag")) / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,8 +46,7 @@ class Resident:
         self.data, self.recipe, self.team, self.classes = data, recipe, team, data.classes
         self.labels = torch.from_numpy(data.labels.copy()).to(team.device)
         self.images = torch.from_numpy(np.require(data.images, requirements=["C", "W"]))
-        gpu = team.device.type == "cuda"
-        if not gpu or data.images.nbytes < torch.cuda.mem_get_info(team.device)[0] / 2:
+        if not team.gpus or data.images.nbytes < torch.cuda.mem_get_info(team.device)[0] / 2:
             self.images = self.images.to(team.device)
 
     def __len__(self) -> int:
@@ -77,8 +76,9 @@ class Resident:
 
     def _take(self, index: Tensor) -> Batch:
         """uint8 images (n, 3, H, W), channels last in memory, and their labels."""
-        x = self.images[index.to(self.images.device)].to(self.labels.device)
-        return x.permute(0, 3, 1, 2), self.labels[index.to(self.labels.device)]
+        there = index.to(self.labels.device, non_blocking=True)
+        x = self.images[there.to(self.images.device)].to(there.device)
+        return x.permute(0, 3, 1, 2), self.labels[there]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from minibag.training import prepare
@@ -55,7 +56,7 @@ class Run:
         self.layout = prepare.memory_layout(net, recipe, device)
         self.dtype = prepare.autocast_dtype(recipe.precision, device)
         net.to(device).to(memory_format=self.layout)
-        self.average = AveragedModel(net, use_buffers=True) if recipe.ema else None
+        self.average = copy.deepcopy(net).requires_grad_(False) if recipe.ema else None
         self.optimizer = prepare.make_optimizer(net, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.step, self.loss, self.accuracy, self.seconds = 0, 0.0, 0.0, 0.0
@@ -79,15 +80,16 @@ class Run:
     @property
     def best(self) -> nn.Module:
         """The network to validate and to end with: the average, if the recipe wants one."""
-        return self.average.module if self.average else self.net
+        return self.average or self.net
 
     def end_step(self) -> None:
         """Count a step, and let the average follow the weights."""
         self.step += 1
         if self.average:
-            decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-            self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
-            self.average.update_parameters(self.net)
+            early = (1 + self.step) / (10 + self.step) if self.step > 1 else 0.0
+            nets = (net.state_dict().values() for net in (self.average, self.net))
+            kept, new = ([x for x in state if x.is_floating_point()] for state in nets)
+            get_ema_multi_avg_fn(min(self.recipe.ema, early))(kept, new, None)
 
     def due(self, every: int | None) -> bool:
         """Whether so many steps are done once more, and the epoch, which does more, is not."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import minibag as mb
+from minibag.experiments import fragile
 from minibag.nets import folded
 from tests.unit.nets.small import noise, small_bagnet
 from tests.unit.nets.test_bagnet import EVERY_NET
@@ -53,6 +54,12 @@ def test_heat_map_and_gradient_are_the_same(q, centred):
     gradients = [torch.autograd.grad(f(x)[:, 3].sum(), x)[0] for f in (thin, net)]
     assert gradients[1].abs().max() > 1e-3
     same(*gradients)
+
+
+def test_a_bias_of_the_first_layer_is_kept():
+    twin, x = fragile(small_bagnet(17), 50).double(), noise(2, 3, 33, 41)
+    assert twin.conv1.bias.abs().max() > 1
+    same(folded(twin).evidence(x), twin.evidence(x))
 
 
 def test_no_norm_is_left_and_the_stem_is_one_convolution():
