@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from minibag.nets import BagNet
 
 Function = Callable[[Tensor], Tensor]
 Wrap = Callable[[Any], Any]
+Rates = dict[str, float]  # bytes/s of "memory", multiply-adds/s of precisions
 KEPT = partial(create_selective_checkpoint_contexts, [torch.ops.aten.convolution.default])
 DTYPES = {
     "fp32": torch.float32,
@@ -41,6 +42,53 @@ def lived_in(name: str, device: torch.device) -> nn.Module:
         for statistic, low in ((norm.running_mean, -0.5), (norm.running_var, 0.5)):
             nn.init.uniform_(statistic, low, low + 1)
     return net
+
+
+def set_tf32(precision: str) -> None:
+    """Let NVIDIA's products and convolutions round to TF32 if the precision is that."""
+    allowed = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+def pointwise(net: nn.Module, x: Tensor) -> list[tuple[int, int, int]]:
+    """Return map side and channels in and out of all different 1x1 convolutions of a network."""
+    found: dict[tuple[int, int, int], None] = {}
+    shapes = copy.deepcopy(net).to("meta")
+    for conv in (m for m in shapes.modules() if isinstance(m, nn.Conv2d)):
+        if conv.kernel_size == (1, 1):
+            sizes = conv.in_channels, conv.out_channels
+            conv.register_forward_hook(
+                lambda _, __, out, sizes=sizes: found.update({(out.shape[-1], *sizes): None})
+            )
+    with torch.no_grad():
+        shapes(x.to("meta"))
+    return list(found)
+
+
+def products(
+    sides: Iterable[int],
+    maps: Iterable[tuple[int, int, int]],
+    batch: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Iterator[tuple[int, Callable[[], Tensor]]]:
+    """Yield multiply-adds and functions: square products, and 1x1 convolutions of `pointwise`.
+
+    Each convolution is done as a product, and as such in both layouts. (Larger kernels are left
+    out: there are ways to do them with fewer multiplications than are counted.)
+    """
+    for side in sides:
+        a = torch.randn(side, side, device=device).to(dtype)
+        yield side**3, partial(torch.mm, a, a)
+    for side, c_in, c_out in maps:
+        x = torch.randn(batch, c_in, side, side, device=device).to(dtype)
+        kernel = torch.randn(c_out, c_in, 1, 1, device=device).to(dtype)
+        last = x.contiguous(memory_format=torch.channels_last)
+        pixels = last.permute(0, 2, 3, 1).flatten(0, 2)
+        work = len(pixels) * c_in * c_out
+        yield work, partial(torch.mm, pixels, kernel.flatten(1).T)
+        yield work, partial(nn.functional.conv2d, x, kernel)
+        yield work, partial(nn.functional.conv2d, last, kernel)
 
 
 def chained(net: Any, parts: Sequence[Function]) -> Function:
