@@ -1,15 +1,16 @@
 """Train full-size networks on photographs, in pieces, and record what they reach.
 
     python -m benchmarks.full_size --minutes 9        trains for so long; the same call goes on
-    python -m benchmarks.full_size --tune --only bagnet17-160
-    python -m benchmarks.full_size --limit 4 --epochs 1 --only bagnet9w32-160      a trial, on a CPU
+    python -m benchmarks.full_size --tune --only bagnet17-160 --set lr=0.001 epochs=20
+    python -m benchmarks.full_size --limit 4 --set epochs=1 --only bagnet9w32-160  a trial, on a CPU
 
 Needs a GPU for all but trials. Jobs come in the order of `JOBS`, the figure of the course first;
 each has a log and a checkpoint in ``runs/full_size/``, and ends there with weights and a card that
-can be copied into the zoo as they are. All have the same recipe, whose numbers were chosen on
-class-size networks and not tuned for these; whoever tunes it does so with ``--tune``, which learns
-from four fifths of the training photographs, is measured on the last fifth and never sees the
-validation photographs. Views have 4/5 of the side (Touvron et al., NeurIPS 2019).
+can be copied into the zoo as they are. One that fails does not stop those after it. All have the
+same recipe, whose numbers were chosen on class-size networks and not tuned for these; whoever tunes
+it does so with ``--tune``, which learns from four fifths of the training photographs, is measured
+on the last fifth and never sees the validation photographs; every setting has its own row there.
+Views have 4/5 of the side (Touvron et al., NeurIPS 2019).
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ import torch
 import minibag as mb
 from benchmarks import record, zoo
 from minibag.data import ImageSet
+from minibag.data.imagenette import find_imagenette
 from minibag.nets import as_predictor, build
 from minibag.training import Recipe, fit
+from minibag.training.recipe import CHOICES
 
 Row = dict[str, Any]
 Sets = tuple[ImageSet, ImageSet, str]
@@ -98,11 +101,10 @@ def train(job: Job, recipe: Recipe, folder: Path, minutes: float, sets: Sets) ->
     architecture = {**NETS[job.net], "num_classes": len(learn.classes)}
     torch.manual_seed(job.seed)
     net = build(architecture)
-    history = fit(net, learn, test, recipe, folder, save_every=100, minutes=minutes)
+    history = fit(net, learn, test, recipe, folder, minutes=minutes)
     print(f"{job.name}: {len(history)} of {recipe.epochs} epochs are done", flush=True)
     if len(history) < recipe.epochs:
         return None
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model = as_predictor(net, learn.classes, architecture)
     rate = zoo.accuracy(model, test, split)
     facts = zoo.card("imagenette", learn, job.side, job.seed, rate)
@@ -112,6 +114,7 @@ def train(job: Job, recipe: Recipe, folder: Path, minutes: float, sets: Sets) ->
     model.card = facts | {"seconds": round(sum(row["seconds"] for row in history))}
     model.save(folder / "model.safetensors", half=True)
     kept = mb.load(folder / "model.safetensors")
+    kept.net.to(next(net.parameters()).device)
     return kept.card | {"net": job.net, "kept_in_16_bits": zoo.accuracy(kept, test, split)}
 
 
@@ -145,29 +148,53 @@ def report(runs: dict[str, Row], name: str) -> None:
         record.write("full_size_ladder", {"rungs": rungs})
 
 
+def setting(word: str) -> tuple[str, Any]:
+    """Return ("lr", 0.001) for "lr=0.001"; ValueError if it is not of that form."""
+    name, _, value = word.partition("=")
+    return name, value if name in CHOICES else json.loads(value)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train the jobs that are not on record, until the minutes are over."""
     parser = argparse.ArgumentParser(description="Full-size networks on Imagenette, in pieces")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after about so long")
     parser.add_argument("--only", nargs="*", choices=[j.name for j in JOBS], metavar="JOB")
-    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
+    change = {"metavar": "NAME=VALUE", "help": "change the recipe, as in lr=0.001 epochs=20"}
+    parser.add_argument("--set", nargs="*", type=setting, default=[], **change)
     parser.add_argument("--tune", action="store_true", help="measure on a fifth of train")
     parser.add_argument("--limit", type=int, help="a trial with so many photographs a class")
     args = parser.parse_args(arguments)
     if not (args.limit or torch.cuda.is_available()):
-        parser.error("no GPU, and two cores would need weeks; a trial takes --limit 4 --epochs 1")
+        parser.error("no GPU, and two cores would need weeks; a trial takes --limit 4")
+    try:
+        changed = replace(RECIPE, **dict(args.set))
+    except (TypeError, ValueError) as error:
+        parser.error(f"--set: {error}")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     name = "full_size" + "_tuning" * args.tune + "_trial" * bool(args.limit)
     runs, until = recorded(name), time.monotonic() + 60 * args.minutes
+    settings, failed = "".join(f",{key}={value}" for key, value in sorted(args.set)), []
     for job in [job for job in JOBS if job.name in (args.only or [j.name for j in JOBS])]:
-        view = job.side * 4 // 5
-        recipe = replace(RECIPE, epochs=args.epochs, image_size=view, seed=job.seed)
-        left = (until - time.monotonic()) / 60
-        if runs.get(job.name, {}).get("recipe") == recipe.to_dict() or left <= 0:
+        recipe = replace(changed, image_size=job.side * 4 // 5, seed=job.seed)
+        row_name = job.name + settings * args.tune
+        if runs.get(row_name, {}).get("recipe") == recipe.to_dict() or time.monotonic() > until:
+            continue
+        if find_imagenette(size=job.side).name == "imagenette2-160" and job.side > 160:
+            print(f"{job.name}: left out, the photographs here have 160 pixels", flush=True)
             continue
         sets = photographs(job.side, args.tune, args.limit)
-        if row := train(job, recipe, zoo.RUNS / name / job.name, left, sets):
-            runs[job.name] = row
+        left, folder = (until - time.monotonic()) / 60, zoo.RUNS / name / f"{job.name}{settings}"
+        try:
+            row = train(job, recipe, folder, left, sets)
+        except (FloatingPointError, torch.OutOfMemoryError) as error:
+            print(f"{job.name}: failed, {error}", flush=True)
+            failed.append(job.name)
+            continue
+        if row:
+            runs[row_name] = row
             report(runs, name)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

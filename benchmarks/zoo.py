@@ -59,14 +59,14 @@ PRESETS = {
 # hour: wider, trained longer, and with a patch every 4 pixels (196 votes instead of 49).
 WIDE = {**NETS["bagnet9"], "width": 24, "layers": [1, 1, 2, 2], "stride": 4}
 PRESETS["imagenette-bagnet9wide"] = WIDE, replace(IMAGENETTE, epochs=30, min_scale=0.4)
-# Twice the width, images half as large again: what lessons read photographs with. Seven epochs are
-# what one busy core had time for, which is far from enough, and only BagNet-17 was trained so far.
-# `benchmarks.full_size` has the same networks for a GPU.
+# Twice the width, images half as large again: what lessons read photographs with. Twenty epochs are
+# what two cores do in two hours, one core a network; compiled (which takes g++), they see twice the
+# images a second. `benchmarks.full_size` has the same networks for a GPU.
 WIDTH32 = {
     f"imagenette-bagnet{q}w32": {**NETS["bagnet9"], "patch_size": q, "width": 32}
     for q in (17, 33, 9)
 }
-LARGER = replace(IMAGENETTE, epochs=7, lr=3e-3, min_scale=0.4, image_size=72, ema=0.99)
+LARGER = replace(IMAGENETTE, lr=3e-3, min_scale=0.4, image_size=72, ema=0.99, compile=True)
 PRESETS |= {name: (net, LARGER) for name, net in WIDTH32.items()}
 # 400 words, histograms, a linear SVM. Small patches suffice on critters, whose parts are small.
 WORDS = {

@@ -13,7 +13,8 @@ from minibag.checks.core import check, refuse
 
 Floats = NDArray[np.floating]
 LAYERS = (  # channels in and out, kernel, stride, side, multiply-adds/s, bytes/s, bytes a number
-    *((8, 16, 1, 1, 20, 1e9, 1e12, 4), (8, 16, 3, 2, 21, 1e9, 1e12, 4)),  # work
+    (8, 16, 3, 1, 20, 1e9, 1e12, 4),  # work
+    *((8, 16, 1, 1, 20, 1e9, 1e12, 4), (8, 16, 3, 2, 21, 1e9, 1e12, 4)),
     *(
         (8, 32, 1, 1, 20, 1e12, 1e9, 4),
         (16, 8, 3, 2, 9, 1e12, 1e9, 4),
@@ -29,7 +30,7 @@ LAYERS = (  # channels in and out, kernel, stride, side, multiply-adds/s, bytes/
     "Both go on at the same time, so the longer one counts: max(work / rate, bytes / bandwidth).",
 )
 def least_seconds(student: Callable[..., float]) -> str:
-    """Check ``least_seconds(conv, side, rate, bandwidth, size) -> s`` on five convolutions."""
+    """Check ``least_seconds(conv, side, rate, bandwidth, size) -> s`` on six convolutions."""
     for c_in, c_out, k, s, side, rate, bandwidth, size in LAYERS:
         answer = student(nn.Conv2d(c_in, c_out, k, s, bias=False), side, rate, bandwidth, size)
         out, weights = (side - k) // s + 1, c_in * c_out * k * k
@@ -42,6 +43,9 @@ def least_seconds(student: Callable[..., float]) -> str:
             "that is the shorter time: the longer one is the floor.": min(work, traffic),
             "a multiply-add counts once.": max(2 * work, traffic),
             f"count units of the output: {out} x {out}.": max(weights * side**2 / rate, traffic),
+            "each number is read once, however many windows it is in.": max(
+                work, traffic + size * (c_in * k * k * out**2 - read) / bandwidth
+            ),
             "the weights are read, too.": max(work, size * (read + written) / bandwidth),
             "what comes in must be read.": max(work, size * (weights + written) / bandwidth),
             "what goes out must be written.": max(work, size * (read + weights) / bandwidth),
@@ -79,6 +83,10 @@ def lr_at(student: Callable[[int, int, int, float], float]) -> str:
             (np.allclose(rates[fall], lr * (1 + np.cos(np.pi * step / steps))[fall] / 2),
              f"{told}the cosine begins after the warm-up, at the full rate."),
             (np.allclose(rates[fall], 2 * right[fall]), f"{told}twice too high: 1 + cos is 2."),
+            (abs(rates[-1]) < 1e-12, f"{told}the last step has the rate 0, so it is for nothing: "
+             "divide by steps - warmup."),
+            (np.flatnonzero(~np.isclose(rates, right)).tolist() == [warmup],
+             f"{told}step {warmup} is the first of the cosine: step < warmup goes up."),
             (np.allclose(rates[fall], lr * (1 - rest)[fall]), f"{told}that is a line, no cosine."),
             (rates[fall].min() < -1e-9, f"{told}a rate below 0 goes uphill: add 1 to the cosine."),
             (np.any(np.diff(rates[fall]) > 1e-9), f"{told}it rises again: half a wave ends at pi."),

@@ -7,10 +7,12 @@ import torch
 
 import minibag as mb
 from benchmarks import full_size, record, zoo
+from minibag.data.imagenette import find_imagenette
 from minibag.figures import course
 from minibag.training import fit
 
-TRIAL = ["--only", "bagnet9w32-160", "--limit", "2", "--epochs", "1"]
+ONLY = ["--only", "bagnet9w32-160", "--limit", "2"]
+TRIAL = [*ONLY, "--set", "epochs=1"]
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def home(tmp_path, monkeypatch):
 def test_a_trial_is_recorded_can_be_loaded_and_is_not_done_again(home, capsys, monkeypatch):
     full_size.main(TRIAL)
     (run,) = json.loads((home / "full_size_trial.json").read_text())["runs"].values()
-    model = mb.load(home / "full_size_trial" / "bagnet9w32-160" / "model.safetensors")
+    model = mb.load(home / "full_size_trial" / "bagnet9w32-160,epochs=1" / "model.safetensors")
     assert model.card["accuracy"] == run["accuracy"]
     assert run["accuracy"]["n"] == 20
     assert [row["epoch"] for row in run["history"]] == [1]
@@ -64,15 +66,56 @@ def test_tuning_never_sees_a_validation_photograph(home, monkeypatch):
 
 @pytest.mark.imagenette
 def test_minutes_that_are_over_leave_a_checkpoint_and_no_result(home, capsys):
-    full_size.main([*TRIAL, "--minutes", "1e-9"])
-    full_size.main([*TRIAL, "--epochs", "2", "--minutes", "1e-2"])
+    two = [*ONLY, "--set", "epochs=2"]
+    full_size.main([*two, "--minutes", "0"])
+    assert not list(home.iterdir())
+    full_size.main([*two, "--minutes", "1e-4"])  # over before the first step is
     assert "1 of 2 epochs are done" in capsys.readouterr().out
     assert not (home / "full_size_trial.json").exists()
-    full_size.main([*TRIAL, "--epochs", "2"])
+    full_size.main(two)
     assert "2 of 2 epochs are done" in capsys.readouterr().out
-    log = (home / "full_size_trial" / "bagnet9w32-160" / "log.jsonl").read_text()
+    log = (home / "full_size_trial" / "bagnet9w32-160,epochs=2" / "log.jsonl").read_text()
     starts = [json.loads(row).get("started_at_step") for row in log.splitlines()]
     assert [start for start in starts if start is not None] == [0, 1]
+
+
+@pytest.mark.imagenette
+def test_settings_have_rows_of_their_own_and_a_failure_stops_no_other(home, capsys, monkeypatch):
+    def train(job, recipe, folder, minutes, sets):
+        if recipe.lr > 1:
+            raise FloatingPointError("the loss of step 1 is nan")
+        return {"recipe": recipe.to_dict(), "folder": folder.name}
+
+    monkeypatch.setattr(full_size, "train", train)
+    monkeypatch.setattr(full_size, "report", lambda runs, name: found.update(runs))
+    found = {}
+    for rate in ("0.001", "0.002"):
+        full_size.main([*ONLY, "--tune", "--set", f"lr={rate}", "precision=fp32"])
+    assert {name: row["recipe"]["lr"] for name, row in found.items()} == {
+        "bagnet9w32-160,lr=0.001,precision=fp32": 0.001,
+        "bagnet9w32-160,lr=0.002,precision=fp32": 0.002,
+    }
+    assert [*found] == [row["folder"] for row in found.values()]
+    both = ["--limit", "2", "--only", "bagnet9w32-160", "bagnet17w32-160"]
+    with pytest.raises(SystemExit, match="bagnet17w32-160, bagnet9w32-160"):
+        full_size.main([*both, "--set", "lr=2"])
+    assert capsys.readouterr().out.count("failed, the loss of step 1 is nan") == 2
+
+
+@pytest.mark.parametrize("words", [["lr"], ["lr=much"], ["speed=1"], ["lr=-1"]])
+def test_settings_that_are_none_are_refused(home, capsys, words):
+    with pytest.raises(SystemExit):
+        full_size.main([*ONLY, "--set", *words])
+    assert "--set" in capsys.readouterr().err
+
+
+@pytest.mark.imagenette
+def test_small_photographs_do_not_pass_as_large_ones(home, capsys, monkeypatch, tmp_path):
+    small = find_imagenette(size=160)
+    (tmp_path / "imagenette2-160").symlink_to(small, target_is_directory=True)
+    monkeypatch.setenv("MINIBAG_DATA", str(tmp_path))
+    full_size.main(["--limit", "2", "--only", "bagnet9-224"])
+    assert "left out" in capsys.readouterr().out
 
 
 def test_results_become_rungs_of_the_ladder(home, capsys):

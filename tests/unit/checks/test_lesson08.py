@@ -41,6 +41,10 @@ WRONG = [
     ("least_seconds", lambda *a: floor(*a, work=2 * parts(*a[:2])[3]), "counts once"),
     ("least_seconds", lambda *a: floor(*a, work=parts(*a[:2])[1] * a[1] ** 2), "of the output"),
     ("least_seconds", lambda *a: floor(*a, work=parts(*a[:2])[3] / 3), "you say"),
+    ("least_seconds", lambda c, n, *a: floor(c, n, *a, work=parts(c, n)[1]
+     * (n // c.stride[0]) ** 2), "units of the output"),
+    ("least_seconds", lambda c, n, *a: floor(c, n, *a, keep=(c.kernel_size[0] ** 2
+     * parts(c, n)[2] / c.out_channels / n**2, 1, 1)), "however many windows"),
     ("least_seconds", lambda *a: floor(*a, keep=(1, 0, 1)), "weights are read"),
     ("least_seconds", lambda *a: floor(*a, keep=(0, 1, 1)), "must be read"),
     ("least_seconds", lambda *a: floor(*a, keep=(1, 1, 0)), "must be written"),
@@ -55,7 +59,9 @@ WRONG = [
     ("lr_at", lambda *a: wave(*a, fall=lambda r: math.cos(math.pi * r)), "uphill"),
     ("lr_at", lambda *a: wave(*a, fall=lambda r: (1 + math.cos(6.28 * r)) / 2), "rises again"),
     ("lr_at", lambda *a: wave(*a, fall=lambda r: 1), "is wrong"),
-    ("lr_at", lambda s, n, w, lr: lr * (s + 1) / w if s < w else wave(s, n - 1, w, lr), "wrong"),
+    ("lr_at", lambda s, n, w, lr: lr * (s + 1) / w if s < w else wave(s, n - 1, w, lr), "the last"),
+    ("lr_at", lambda s, n, w, lr: wave(s, n, w + (s == w > 0), lr,
+     line=lambda s, _: (s + 1) / w), "first of"),
     ("lr_at", lambda s, n, w, lr: lr * min(1, (s + 1) / w) * wave(s, n, w, 1), "equal steps"),
     ("norm_of_all", lambda m, v: (m.mean(0), v.mean(0)), "means differ"),
     ("norm_of_all", lambda m, v: (m.mean(0), m.var(0)), "vary, too"),
