@@ -51,6 +51,7 @@ def roofline(points: Mapping[str, Floats], rate: float, bandwidth: float, title:
     ax.annotate("work is the limit", (edge, 0.03), (6, 0), color=GREY,
                 xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
     ax.set(xscale="log", yscale="log", title=title)
+    ax.set_ylim(bottom=ax.get_ylim()[0] / 2)  # room for the words below all points
     ax.set(xlabel="multiply-adds for each byte moved", ylabel="billion multiply-adds a second")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -149,7 +150,8 @@ def accuracy_by_reach(
     ax.annotate("chance, ten classes", (0.99, 100 * chance), (0, 4), ha="right", color=GREY,
                 xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
     ax.set(xscale="log", ylim=(0, 102), xlabel=label, title=title)
-    ax.set_xticks(ticks, [f"{tick:g}" if tick >= 1 else f"{tick:.2g}" for tick in ticks])
+    apart = [b for a, b in zip([0.0, *ticks], ticks, strict=False) if b > 1.1 * a]
+    ax.set_xticks(apart, [f"{tick:g}" if tick >= 1 else f"{tick:.2g}" for tick in apart])
     ax.minorticks_off()
     ax.set_ylabel("right answers (%), bars: 95 % interval")
     ax.legend(frameon=False, loc="upper left", fontsize=10)
