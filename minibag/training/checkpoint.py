@@ -12,7 +12,7 @@ from torch import nn
 
 from minibag.machine import whole_file
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
