@@ -33,7 +33,7 @@ def shelf(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(published, "ADDRESS", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setitem(published.FILES, 9, name)
-    monkeypatch.setattr(published.pooch, "os_cache", lambda project: tmp_path / "cache")
+    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     yield tmp_path / "shelf" / name
     server.shutdown()

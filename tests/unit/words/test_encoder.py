@@ -2,7 +2,6 @@
 
 from itertools import repeat
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -123,22 +122,6 @@ def test_two_workers_give_the_same_vectors_and_leave_the_thread_limits_as_they_w
     result = new_encoder(max_images=30, n_jobs=2).fit_transform(critters)
     np.testing.assert_array_equal(result, vectors)
     assert [pool["num_threads"] for pool in threadpool_info()][: len(before)] == before
-
-
-def test_a_dask_cluster_gives_the_same_vectors(critters, vectors):
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-        joblib.parallel_config("dask"),
-    ):
-        result = new_encoder(max_images=30).fit_transform(critters)
-        ran = client.run(lambda dask_worker: dask_worker.state.transition_counter)
-    assert len(ran) == 2
-    assert all(ran.values()), "a worker had nothing to do"
-    np.testing.assert_array_equal(result, vectors)
 
 
 def test_it_lives_in_pipelines_and_unions(critters):

@@ -12,7 +12,7 @@ import minibag as mb
 from minibag.data.decode import read_image
 from minibag.data.imagenette import find_imagenette
 from minibag.words.storage import ENCODINGS
-from tests.unit.cli import accuracy, is_refusal, run
+from tests.runs.cli import accuracy, is_refusal, run
 
 COMMANDS = ["doctor", "data", "train", "evaluate", "heatmap"]
 

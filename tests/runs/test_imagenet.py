@@ -13,7 +13,7 @@ from PIL import Image
 
 import minibag as mb
 from minibag.training.distributed import join
-from tests.unit.cli import accuracy, is_refusal
+from tests.runs.cli import accuracy, is_refusal
 
 N_TRAIN, EPOCHS = 1100, 2
 TORCHRUN = [

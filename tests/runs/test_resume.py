@@ -13,7 +13,7 @@ from torch import nn
 
 from minibag.training import fit
 from tests.house.environment import ROOT
-from tests.unit.training.killed import LONG, train
+from tests.runs.killed import LONG, train
 from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
 
 KILLS = 20
@@ -30,7 +30,7 @@ def one_thread():
 def test_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
     plain, net = small_net(), small_net(seed=7)
     history = train(None, plain)
-    command = [sys.executable, "-m", "tests.unit.training.killed", str(tmp_path), str(KILLS)]
+    command = [sys.executable, "-m", "tests.runs.killed", str(tmp_path), str(KILLS)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=300)
     resumed = train(tmp_path, net)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

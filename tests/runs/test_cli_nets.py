@@ -16,7 +16,7 @@ import minibag as mb
 from minibag import __main__ as cli
 from minibag import commands
 from minibag.nets import normalise, zoo
-from tests.unit.cli import accuracy, is_refusal
+from tests.runs.cli import accuracy, is_refusal
 
 TINY = ["--width", 4, "--layers", 1, 1, 1, 1, "--epochs", 2, "--size", 32]
 
