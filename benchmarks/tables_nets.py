@@ -23,7 +23,17 @@ def throughput(record: Record) -> str:
     ]
     head = ["images/s (times as slow as ResNet-50)", "training", "forward"]
     mine = ["images/s", "plain loop", "ours, fp32", "ours, bf16", "bf16 / plain"]
-    return f"{grid(mine, loops)}\n\n{grid(head, rows)}"
+    return "\n\n".join([grid(mine, loops), *large_loops(record), grid(head, rows)])
+
+
+def large_loops(record: Record) -> list[str]:
+    """Return a table of loops around networks of full size, or none: they need a GPU."""
+    rows = [
+        (name, *(f"{three(r)} ({r / row['plain fp32']:.2f} x)" for r in row.values()))
+        for name, row in record.get("full_size", {}).items()
+    ]
+    head = ["images/s, full size, 160 px", "plain loop, fp32", "plain loop, TF32"]
+    return [grid([*head, "ours, bf16", "ours, bf16, compiled"], rows)] if rows else []
 
 
 def imagenet(record: Record) -> str:
@@ -36,30 +46,52 @@ def imagenet(record: Record) -> str:
 
 
 def bounds(record: Record) -> str:
-    """Return images per second and shares of the floor, channels last; memory; the optimizer."""
+    """Return images per second and shares of the floor, channels last; memory; the optimizer.
+
+    A program that was cut has left out some of them.
+    """
     runs: dict[tuple[Any, ...], dict[str, str]] = {}
     for net in record["networks"]:
         for row in (row for row in net["rows"] if row["layout"] == "last"):
             name = f"{net['net']}, {row['precision']}{', compiled' * row['compiled']}"
             cell = f"{three(1 / row['seconds'])} ({share(row['share'], digits=0)})"
+            cell += " !" * row.get("beyond", False)
             runs.setdefault((name, net["side"]), {})[row["way"]] = cell
     ways = ("forward", "folded", "training", "one stem")
     rows = [(*key, *(cells.get(way, "-") for way in ways)) for key, cells in runs.items()]
     threads = f"{record['threads']} thread{'s' * (record['threads'] > 1)}"
     tables = [grid([f"images/s (share of the floor), {threads}", "px", *ways], rows)]
-    for name, kept in record["memory"].items():
+    if any(" !" in cell for row in rows for cell in row[2:]):
+        tables.append("!: more multiply-adds a second than any product did, so the share is void.")
+    tables += best_rates([net["rates"] for net in record["networks"] if "rates" in net])
+    for name, kept in record.get("memory", {}).items():
         memory = [
             (row["way"], f"{row['gib']:.1f}", f"{row['seconds'] / kept[0]['seconds']:.2f} x")
             for row in kept
         ]
-        tables.append(grid([f"{name}, 64 images", "GiB kept", "time"], memory))
-    plain, fused = (1e3 * record["adamw"][kind] for kind in ("default", "fused"))
-    tables.append(f"A step of AdamW takes {plain:.1f} ms, fused {fused:.1f} ms.")
+        batch = f"time of a step, {record['batch']} images"
+        tables.append(grid([f"{name}, training", "GiB kept, 64 images", batch], memory))
+    if steps := record.get("adamw"):
+        plain, fused = (1e3 * steps[kind] for kind in ("default", "fused"))
+        tables.append(f"A step of AdamW takes {plain:.1f} ms, fused {fused:.1f} ms.")
     return "\n\n".join(tables)
 
 
+def best_rates(networks: list[Record]) -> list[str]:
+    """Return a table of the best rates before or after a network: lowest to highest."""
+    found: dict[str, list[float]] = {}
+    for rates in networks:
+        for kind in rates["before"]:
+            found.setdefault(kind, []).append(max(each[kind] for each in rates.values()) / 1e9)
+    rows = []
+    for kind, seen in found.items():
+        name = f"{kind}, GB/s" if kind in ("memory", "cache") else f"{KINDS[kind]} products, G/s"
+        rows.append((name, *(three(each) for each in (min(seen), max(seen)))))
+    return [grid(["best rates beside the networks", "lowest", "highest"], rows)] if rows else []
+
+
 def precision(record: Record) -> str:
-    """Return accuracy by precision, of networks and fragile twins, of a sweep and as stored."""
+    """Return accuracy by precision, of networks, of their fragile twins, and of a sweep."""
     device = {"cpu": "CPU", "cuda": "GPU"}[record["device"]]
     rows = []
     for name, ways in record["nets"].items():
@@ -74,13 +106,21 @@ def precision(record: Record) -> str:
         ]
         if strengths:
             tables.append(grid([f"{name}, fragile by", *KINDS.values()], strengths))
-    stored = [
-        (name, *(accuracy(found[kind]) for kind in ("fp32", "fp16")))
-        for name, found in record["storage"].items()
-    ]
-    if stored:
-        tables.append(grid(["kernels kept in", "fp32", "fp16"], stored))
     return "\n\n".join(tables)
+
+
+def storage(record: Record) -> str:
+    """Return the accuracy of models with kernels kept in fp32 and in fp16."""
+    rows = [
+        (name, *(accuracy(found[kind]) for kind in ("fp32", "fp16")), other(found["fp16"]))
+        for name, found in record["models"].items()
+    ]
+    return grid(["kernels kept in", "fp32", "fp16", "photographs that get another answer"], rows)
+
+
+def other(row: Record) -> str:
+    """Return how many answers differ from those in fp32, of how many."""
+    return f"{round(row['other_answers'] * row['n'])} of {row['n']:,}"
 
 
 def full_size(record: Record) -> str:
