@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import minibag as mb
+from tests.house.environment import ROOT
 
 
 def test_import_takes_less_than_300_milliseconds():
@@ -26,6 +27,16 @@ def test_import_takes_less_than_300_milliseconds():
 def test_torch_is_not_imported(statement):
     code = f"{statement}; import sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_machine_that_only_trains_needs_no_downloader_and_no_widgets():
+    """As on GPU machines that have PyTorch and little else."""
+    missing = (
+        "import sys; sys.modules |= dict.fromkeys(['pooch', 'ipywidgets', 'IPython', 'captum'])"
+    )
+    programs = "full_size, bounds, precision, throughput, heatmap"
+    code = f"{missing}; from benchmarks import {programs}; import minibag; minibag.bagnet9(width=4)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("name", mb.__all__)
