@@ -24,7 +24,7 @@ stage: $(READY)  ## open the scrambling widget alone, for a lecture (ARGS=--no-b
 
 test: $(READY)  ## set everything up and run every test: unit, notebooks, browser
 	$(BIN)/python -m tests.browser.find
-	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=90 $(ARGS)
+	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=480 $(ARGS)
 
 lint: $(READY)  ## format, lint and type-check (notebooks included)
 	$(BIN)/ruff format .

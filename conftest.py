@@ -1,4 +1,8 @@
-"""Lessons under nbval: no network, at most 75 s and 2 GB each, figures printed at the end."""
+"""Lessons under nbval: no network, at most 2 GB each; time and memory are printed at the end.
+
+How long a lesson takes says as much of the machine, and of what else runs there, as of the lesson:
+only a cell that hangs fails, at nbval's cell time-out (see the Makefile).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.notebooks.budget import MEMORY_LIMIT, TIME_LIMIT, PeakMemory
+from tests.notebooks.budget import MEMORY_LIMIT, PeakMemory
 
 HERE = Path(__file__).parent
 LEDGER = pytest.StashKey[dict]()
@@ -36,14 +40,13 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None):
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Hold a lesson to its budget after its last cell."""
+    """Hold a lesson to its memory after its last cell."""
     if not is_cell(item) or (is_cell(nextitem) and nextitem.path == item.path):
         return
     entry = item.config.stash[LEDGER][item.path]
     entry["watch"].done.set()
     entry["seconds"] = time.perf_counter() - entry["start"]
     entry["bytes"] = entry["watch"].peak
-    assert entry["seconds"] <= TIME_LIMIT, f"{item.path.name} took {entry['seconds']:.0f} s"
     assert entry["bytes"] <= MEMORY_LIMIT, f"{item.path.name}: {entry['bytes'] / 1e9:.2f} GB"
 
 

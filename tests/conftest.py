@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from minibag.data.imagenette import find_imagenette
+
+# How long an example takes says as much of the machine as of the code.
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,0 +1,1 @@
+"""Faults put back one at a time."""

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.cases import CELLS, WRITTEN
 from tests.browser.find import chromium
-from tests.browser.lab import SECOND, Lab, run_cell, watch
+from tests.browser.lab import SECOND, WAIT, Lab, run_cell, watch
 from tests.house.environment import ROOT
 
 # Cells outside the window stay in the page, so that a test can find every widget.
@@ -131,7 +131,7 @@ def _no_page_complains(problems: list[str]) -> Iterator[None]:
 def watched_page(browser: Browser, problems: list[str]) -> Page:
     window = {"width": 1280, "height": 900}
     page = browser.new_page(viewport=window, reduced_motion="reduce")  # nothing fades in
-    page.set_default_timeout(20 * SECOND)
+    page.set_default_timeout(WAIT * SECOND)
     watch(page, problems)
     return page
 

@@ -23,7 +23,8 @@ from tests.pictures import pixels
 Result = TypeVar("Result")
 SECOND = 1000  # Playwright counts milliseconds
 ARTIFACTS = ROOT / "artifacts"
-expect.set_options(timeout=20 * SECOND)  # as long as all else here waits
+WAIT = 120  # seconds until something hangs, also on a busy machine
+expect.set_options(timeout=WAIT * SECOND)
 # Voilà's own page asks for its icons there, and does without them when there is no network.
 ICONS = [
     f"https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@^5/css/{name}.min.css"
@@ -85,7 +86,7 @@ class Area:
         self.page = page
         page.bring_to_front()
         self.at = page.locator(".minibag-widget").filter(has_text=mark)
-        expect(self.at).to_have_count(1, timeout=60 * SECOND)
+        expect(self.at).to_have_count(1)
         self.at.scroll_into_view_if_needed()
         self.says = self.at.get_by_role("status")
 
@@ -174,16 +175,16 @@ class Lab:
         """Open the lesson, wait for its kernel, and put the list of files away."""
         self.page, self.path = page, path
         page.goto(address)
-        expect(page.locator(".jp-Notebook")).to_be_visible(timeout=60 * SECOND)
+        expect(page.locator(".jp-Notebook")).to_be_visible()
         self._wait_idle()
         page.keyboard.press("Control+b")
 
-    def run_all(self, timeout: float = 240) -> NotebookNode:
+    def run_all(self, timeout: float = 4 * WAIT) -> NotebookNode:
         """Run every cell through the menu, save, and return the saved notebook."""
         self._menu("Run", "Run All Cells")
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         waiting = prompts.filter(has_text="[*]")
-        expect(waiting.first).to_be_visible(timeout=20 * SECOND)
+        expect(waiting.first).to_be_visible()
         expect(waiting).to_have_count(0, timeout=timeout * SECOND)
         self._wait_idle()
         return self.save()
@@ -213,7 +214,7 @@ class Lab:
 
     def _wait_idle(self) -> None:
         idle = self.page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
-        expect(idle).to_be_visible(timeout=60 * SECOND)
+        expect(idle).to_be_visible()
 
 
 def run_cell(page: Page, code: str) -> None:
@@ -231,7 +232,7 @@ def is_json(text: str) -> bool:
     return True
 
 
-def eventually(page: Page, check: Callable[[], Result], timeout: float = 20) -> Result:
+def eventually(page: Page, check: Callable[[], Result], timeout: float = WAIT) -> Result:
     """Return what a check returns once it holds: a kernel takes its time."""
     end = time.monotonic() + timeout
     while True:

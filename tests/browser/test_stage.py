@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from tests.browser.cases import SCRAMBLE
 from tests.browser.conftest import free_port, serving
-from tests.browser.lab import SECOND, Area, eventually, run_cell
+from tests.browser.lab import Area, eventually, run_cell
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def notebook_7(course: Path, settings: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_stage_answers_keys_and_mouse_and_can_be_read(stage: str, page: Page, theme: str):
-    page.goto(f"{stage}?theme={theme}", timeout=60 * SECOND)
+    page.goto(f"{stage}?theme={theme}")
     area = Area(page, SCRAMBLE.mark)
     SCRAMBLE.check_moves(area)
     assert area.faults(f"stage-{theme}") == []
@@ -44,7 +44,7 @@ def test_the_stage_notebook_works_in_notebook_7(notebook_7: str, page: Page):
         assert "kernel_info_reply" in "".join(said)
 
     page.on("websocket", lambda w: w.on("framereceived", lambda frame: said.append(str(frame))))
-    page.goto(notebook_7, timeout=60 * SECOND)
-    eventually(page, kernel_answers, 60)  # no key before that is heard
+    page.goto(notebook_7)
+    eventually(page, kernel_answers)  # no key before that is heard
     run_cell(page, "ScrambleExplorer()")
     SCRAMBLE.check_moves(Area(page, SCRAMBLE.mark))

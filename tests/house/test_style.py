@@ -1,6 +1,7 @@
 """The rules of the house that a machine can check: style, types, arrows."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,14 @@ def test_arrows_point_one_way(room):
     assert paths
     for path in paths:
         assert imported_rooms(path) <= ARROWS[room] | {room}, path
+
+
+def test_no_test_reads_a_clock():
+    """How long something takes is for benchmarks/; a deadline of `monotonic` only ends a hang."""
+    clocks = re.compile(r"perf_counter|process_time|thread_time|timeit|time\.time\(")
+    paths = sorted({*(ROOT / "tests").rglob("test_*.py")} - {Path(__file__)})
+    assert paths
+    assert [path.name for path in paths if clocks.search(path.read_text())] == []
 
 
 def test_no_room_but_figures_and_widgets_is_a_leaf():

@@ -1,4 +1,4 @@
-"""What a lesson may cost, and how its memory is watched."""
+"""What a lesson may hold in memory, and how it is watched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 
 import psutil
 
-TIME_LIMIT = 75.0  # seconds on two cores
 MEMORY_LIMIT = 2 * 2**30  # bytes
 
 

@@ -43,7 +43,7 @@ def store(path: Path) -> None:
     watch, start = PeakMemory(), time.perf_counter()
     watch.start()
     NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        notebook, timeout=480, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     ).execute()
     watch.done.set()
     seconds = time.perf_counter() - start

@@ -51,7 +51,7 @@ def brute_force(model, images, target, k, kind, per_image):
     return [(-value, n, (i, j)) for value, n, i, j in sorted(every)[:k]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 12),
     seed=st.integers(0, 99),

@@ -30,7 +30,7 @@ def test_logits_evidence_and_grid_are_those_of_the_network(q, centred, shape):
     assert thin.grid(shape) == net.grid(shape)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     q=st.sampled_from([9, 17, 33]),
     centred=st.booleans(),

@@ -49,7 +49,7 @@ def stacks(draw):
     return nn.Sequential(*layers)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(stacks())
 def test_arithmetic_equals_the_probe_on_random_stacks(net):
     assert mb.receptive_field(net) == mb.probe_receptive_field(net)

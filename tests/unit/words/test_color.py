@@ -45,7 +45,7 @@ def test_it_describes_the_patches_that_dense_sift_describes():
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_one_colour_has_itself_as_mean_and_no_spread(rgb):
     images = np.full((1, 20, 20, 3), rgb, np.uint8)
     found = LocalColor(patch_size=(12, 20)).transform(images).reshape(-1, 6)

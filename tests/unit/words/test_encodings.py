@@ -100,7 +100,7 @@ def test_pyramid_is_a_weighted_histogram_for_each_cell(descriptors, levels):
     assert vector.sum() == pytest.approx(1, abs=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([(1,), (1, 2), (2, 3)]),
     st.sampled_from(["hard", "soft"]),

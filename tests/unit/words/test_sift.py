@@ -107,7 +107,7 @@ def test_agrees_with_scikit_image_on_photographs(size):
 
 
 @given(seeds, st.integers(1, 3), st.integers(1, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_moving_the_image_by_a_step_moves_the_descriptors(seed, down, right):
     image, sift = noise(seed), DenseSIFT(step=4, patch_size=12)
     moved = sift.transform(image[:, 4 * down :, 4 * right :])
@@ -115,7 +115,7 @@ def test_moving_the_image_by_a_step_moves_the_descriptors(seed, down, right):
 
 
 @given(seeds, st.integers(0, 6), st.integers(0, 6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_descriptor_sees_the_pixels_of_its_box_and_no_others(seed, i, j):
     image, sift = noise(seed), DenseSIFT(step=4, patch_size=14)
     top, left, bottom, right = sift.grid((40, 40)).box(i, j)
@@ -128,7 +128,7 @@ def test_a_descriptor_sees_the_pixels_of_its_box_and_no_others(seed, i, j):
 
 
 @given(seeds, st.sampled_from(["grey", "rgb", "opponent"]), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_descriptors_have_length_one_in_every_channel(seed, color, root):
     images = np.random.default_rng(seed).integers(0, 256, (2, 20, 26, 3), dtype=np.uint8)
     found = DenseSIFT(step=3, patch_size=(8, 12), color=color, root=root).transform(images)
@@ -141,7 +141,7 @@ def test_descriptors_have_length_one_in_every_channel(seed, color, root):
 
 
 @given(seeds, st.floats(-0.3, 0.3), st.floats(0.2, 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_brightness_and_contrast_do_not_matter(seed, offset, gain):
     image, sift = noise(seed), DenseSIFT()
     changed = (image - 0.5) * gain + 0.5 + offset
@@ -149,7 +149,7 @@ def test_brightness_and_contrast_do_not_matter(seed, offset, gain):
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_quarter_turn_permutes_grid_bins_and_orientations(seed):
     image, sift = noise(seed), DenseSIFT(step=4, patch_size=16)
     found = sift.transform(image)[0].reshape(7, 7, 4, 4, 8)

@@ -35,7 +35,7 @@ def test_words_are_those_of_scikit_learns_k_means(vocabulary, descriptors):
     assert np.array_equal(vocabulary.predict(descriptors).ravel(), expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)), st.integers(0, 99))
 def test_predict_keeps_the_leading_axes_and_finds_the_nearest_word(vocabulary, shape, seed):
     x = np.random.default_rng(seed).random((*shape, 16), np.float32)
