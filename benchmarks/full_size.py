@@ -31,6 +31,7 @@ import minibag as mb
 from benchmarks import record, zoo
 from minibag.data import ImageSet
 from minibag.data.imagenette import find_imagenette
+from minibag.machine import accelerator
 from minibag.nets import as_predictor, build
 from minibag.training import Recipe, fit
 from minibag.training.recipe import CHOICES
@@ -105,6 +106,7 @@ def train(job: Job, recipe: Recipe, folder: Path, minutes: float, sets: Sets) ->
     print(f"{job.name}: {len(history)} of {recipe.epochs} epochs are done", flush=True)
     if len(history) < recipe.epochs:
         return None
+    net.to(here := accelerator() or "cpu")
     model = as_predictor(net, learn.classes, architecture)
     rate = zoo.accuracy(model, test, split)
     facts = zoo.card("imagenette", learn, job.side, job.seed, rate)
@@ -114,7 +116,7 @@ def train(job: Job, recipe: Recipe, folder: Path, minutes: float, sets: Sets) ->
     model.card = facts | {"seconds": round(sum(row["seconds"] for row in history))}
     model.save(folder / "model.safetensors", half=True)
     kept = mb.load(folder / "model.safetensors")
-    kept.net.to(next(net.parameters()).device)
+    kept.net.to(here)
     return kept.card | {"net": job.net, "kept_in_16_bits": zoo.accuracy(kept, test, split)}
 
 

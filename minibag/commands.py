@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minibag.machine import whole_file
+from minibag.machine import accelerator, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,10 +96,8 @@ def _load(args: argparse.Namespace) -> Any:
     if not isinstance(model, mb.NetPredictor):
         args.size = args.size or min(model.image_shape_)
         return model
-    import torch
-
     args.size = args.size or model.image_size
-    model.net.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    model.net.to(accelerator() or "cpu")
     return model
 
 
@@ -149,7 +147,7 @@ def _map(model: Any, image: Any, target: str) -> Any:
         return model.grid(shape).paint(model.evidence(image[None])[0, label], shape)
     import minibag as mb
 
-    return mb.heatmap(model.net, mb.nets.normalise(image[None])[0], label).cpu().numpy()
+    return mb.heatmap(model.net, mb.nets.normalise(image[None])[0], label).numpy()
 
 
 def read(args: argparse.Namespace, split: str) -> ImageSet:

@@ -176,16 +176,21 @@ def disk(folder: Path = Path(), needed: float = DISK_NEEDED) -> Finding:
 
 
 def gpu() -> Finding:
-    """Report whether torch can use a GPU, and whether it rounds float32 to TF32 there."""
+    """Report the accelerator that `fit` takes, and whether CUDA rounds float32 to TF32 there."""
     import torch
 
-    if not torch.cuda.is_available():
+    device = machine.accelerator()
+    if device is None:
         driver = shutil.which("nvidia-smi")
         detail = f"torch {torch.__version__} uses none; the course needs none"
         return Finding("gpu", "note", detail, (driver and "install torch for its driver") or "")
+    module = torch.get_device_module(device)
+    name = module.get_device_name() if hasattr(module, "get_device_name") else device.type
+    if device.type != "cuda":
+        return Finding("gpu", "OK", name)
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
     fp32 = f"fp32 of matrix products: {matmul.fp32_precision}, convolutions: {cudnn.fp32_precision}"
-    return Finding("gpu", "OK", f"{torch.cuda.get_device_name()}; {fp32}")
+    return Finding("gpu", "OK", f"{name}; {fp32}")
 
 
 def data(root: Path | None = None) -> Finding:

@@ -1,4 +1,4 @@
-"""What this machine gives us, also inside a container: CPUs, memory, threads, whole files."""
+"""What this machine gives us, also in a container: CPUs, memory, accelerator, whole files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 CGROUP = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -70,6 +74,24 @@ def thread_counts() -> dict[str, int]:
         name = pool["internal_api"]
         counts[name] = max(counts.get(name, 0), pool["num_threads"])
     return counts
+
+
+def accelerator() -> torch.device | None:
+    """Return the accelerator that torch can use here (CUDA, XPU, MPS, ...), None if there is none.
+
+    Networks are trained there unless another device is asked for, and the doctor reports it.
+    """
+    import torch
+
+    return torch.accelerator.current_accelerator(check_available=True)
+
+
+def device_of(net: torch.nn.Module) -> torch.device:
+    """Return where a network lives: where its first weight is, the CPU if it has none."""
+    import torch
+
+    tensors = (*net.parameters(), *net.buffers())
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Maps of what a network looks at, for any network: the methods that exact evidence is held to.
 
 Every method is called ``method(net, x, target)``, with normalised images x (N, 3, H, W) and a
-class for all images or one for each, and returns a map (N, H, W) on the device of x. Networks are
-read in evaluation mode and left as they were: mode, weights and gradients.
+class for all images or one for each. It works where the network is, whatever device x and other
+tensors lie on, and returns a map (N, H, W) on the device of x. Networks are read in evaluation mode
+and left as they were: mode, weights and gradients.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from minibag.machine import device_of
+
 Target = int | Sequence[int] | NDArray[np.integer] | Tensor
 PIXELS = 1 << 17  # of the images that a method works on at a time: 32 of 64 x 64
 
@@ -30,15 +33,18 @@ def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if x.ndim != 4 or x.shape[1] != 3 or x.numel() == 0 or not x.is_floating_point():
             given = f"{x.dtype} {tuple(x.shape)}"
             raise ValueError(f"expected normalised images (N, 3, H, W), got {given}")
-        targets = torch.as_tensor(target, device=x.device)
+        here = device_of(net)
+        targets = torch.as_tensor(target, device=here)
         whole = not targets.is_floating_point() and targets.dtype != torch.bool
         if not whole or targets.shape not in ((), (len(x),)):
             raise ValueError(f"target must be a class, or one for each of {len(x)}, got {target!r}")
         targets = targets.long().expand(len(x))
+        options = {k: v.to(here) if isinstance(v, Tensor) else v for k, v in options.items()}
         size = max(1, PIXELS // (x.shape[2] * x.shape[3]))
         with _evaluating(net):
-            parts = zip(x.detach().split(size), targets.split(size), strict=True)
-            return torch.cat([function(net, *part, **options).detach() for part in parts])
+            parts = zip(x.detach().to(here).split(size), targets.split(size), strict=True)
+            maps = [function(net, *part, **options).detach() for part in parts]
+        return torch.cat(maps).to(x.device)
 
     return method
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from minibag.bag import Floats, Predictor
+from minibag.evidence.scores import on_host
 
 Fill = Literal["mean", "zero", "blur", "noise"]
 
@@ -34,7 +35,7 @@ def deletion_curve(
     ----------
     model : any Predictor
     images : uint8 (N, H, W, 3)
-    maps : (N, H, W), array or CPU tensor, evidence for the class; None ranks cells at random
+    maps : (N, H, W), array or tensor, evidence for the class; None ranks cells at random
     counts : the K numbers of masked cells, from 0 to all
     cell : side of the cells in pixels; those at the bottom and right edge may be cut off
     fill : "mean" colour of the image, "zero" (black), "blur" (Gaussian with a standard deviation
@@ -52,7 +53,7 @@ def deletion_curve(
     visualization of what a deep neural network has learned", IEEE TNNLS 2017.
     """
     shape = images.shape[:3]
-    maps = np.zeros(shape) if maps is None else np.asarray(maps, float)
+    maps = np.zeros(shape) if maps is None else on_host(maps)
     if maps.shape != shape or cell < 1 or not np.isfinite(maps).all():
         raise ValueError(
             f"expected finite maps {shape} as the images and cell >= 1, got maps {maps.shape}, "

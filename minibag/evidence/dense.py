@@ -33,7 +33,8 @@ def heatmap(
     Parameters
     ----------
     net : a BagNet; the weights are used where they are, not copied
-    x : normalised image (3, H, W) of any size, floats; taken to the device and dtype of the network
+    x : normalised image (3, H, W) of any size, floats, on any device; the map is computed where
+        the network is, in its dtype
     target : a class, or several, which cost hardly more than one
     stride : distance between neighbouring entries in pixels; 2, 4 and 8 are 4, 16 and 64 x faster
     rows_per_band : rows of the map computed at a time. A band needs about ``(rows_per_band + q)
@@ -41,7 +42,8 @@ def heatmap(
 
     Returns
     -------
-    (ceil(H / stride), ceil(W / stride)), or (T, ...) for a sequence of T targets
+    (ceil(H / stride), ceil(W / stride)), or (T, ...) for a sequence of T targets, on the device
+    of x
 
     Raises
     ------
@@ -71,7 +73,7 @@ def heatmap(
         logits = _logits(net.with_stride(kept).eval(), classes)
         maps = _in_bands(logits, padded, 2 * margin, kept, rows_per_band)[0]
     skip = stride // kept
-    maps = maps[:, ::skip, ::skip]
+    maps = maps[:, ::skip, ::skip].to(x.device)
     return maps if isinstance(target, Sequence) else maps[0]
 
 

@@ -21,7 +21,7 @@ def pointing_score(maps: Any, masks: NDArray[np.bool_]) -> Floats:
 
     Parameters
     ----------
-    maps : (N, H, W), array or CPU tensor; paint evidence of patches first (`PatchGrid.paint`)
+    maps : (N, H, W), array or tensor; paint evidence of patches first (`PatchGrid.paint`)
     masks : bool (N, H, W), True on the evidence
 
     Raises
@@ -56,9 +56,14 @@ def energy_score(maps: Any, masks: NDArray[np.bool_]) -> Floats:
     return (positive * masks).sum(1) / positive.sum(1)
 
 
+def on_host(maps: Any) -> Floats:
+    """Return maps, an array or a tensor on any device, as an array of float64."""
+    return np.asarray(maps.detach().cpu() if hasattr(maps, "detach") else maps, float)
+
+
 def _checked(maps: Any, masks: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
     """Return both as (N, H W), checked."""
-    maps, masks = np.asarray(maps, float), np.asarray(masks)
+    maps, masks = on_host(maps), np.asarray(masks)
     if maps.ndim != 3 or maps.shape != masks.shape or masks.dtype != bool or not maps.size:
         raise ValueError(
             f"expected maps and bool masks of one shape (N, H, W), got {maps.shape} and "

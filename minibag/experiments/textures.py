@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from minibag.machine import device_of
 from minibag.nets import NetPredictor, normalise
 from minibag.nets.predictor import evaluating, standardise
 
@@ -67,7 +68,7 @@ def synthesise(
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected one image (H, W, 3), got {image.shape}")
     net = model.net if isinstance(model, NetPredictor) else model
-    x = normalise(image[None], next(net.parameters()).device)
+    x = normalise(image[None], device_of(net))
     wanted = [matrix.detach() for matrix in _grams(net, x, layers)]
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
     z = (SPREAD * noise).to(x.device).requires_grad_()  # pixels are sigmoid(z): never out of range

@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from minibag.machine import accelerator
+
 
 @dataclass(frozen=True)
 class Team:
@@ -33,8 +35,8 @@ class Team:
 
     @property
     def gpus(self) -> list[torch.device]:
-        """The CUDA device, if we have one: its random numbers are ours."""
-        return [self.device] if self.device.type == "cuda" else []
+        """The accelerator, if we have one: its random numbers are ours."""
+        return [self.device] if self.device.type != "cpu" else []
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes, the same in each."""
@@ -69,8 +71,7 @@ def join(device: str | torch.device | None = None) -> Iterator[Team]:
     Raises ValueError if torchrun shall start workers again, but could not.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
-    found = torch.accelerator.current_accelerator(check_available=True)
-    home = torch.device(device or found or "cpu")
+    home = torch.device(device or accelerator() or "cpu")
     if world == 1:
         yield Team(0, 1, home)
         return

@@ -46,7 +46,8 @@ class Resident:
         self.data, self.recipe, self.team, self.classes = data, recipe, team, data.classes
         self.labels = torch.from_numpy(data.labels.copy()).to(team.device)
         self.images = torch.from_numpy(np.require(data.images, requirements=["C", "W"]))
-        if not team.gpus or data.images.nbytes < torch.cuda.mem_get_info(team.device)[0] / 2:
+        cuda = team.device.type == "cuda"
+        if not cuda or data.images.nbytes < torch.cuda.mem_get_info(team.device)[0] / 2:
             self.images = self.images.to(team.device)
 
     def __len__(self) -> int:

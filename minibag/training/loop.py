@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.random import fork_rng
 from tqdm.auto import tqdm
 
 from minibag.data import ImageSet
+from minibag.training import prepare
 from minibag.training.augment import mix
 from minibag.training.distributed import Team, join
 from minibag.training.loaders import Images, open_images
@@ -33,7 +35,10 @@ def fit(
     minutes: float | None = None,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
-    """Train a network in place, and leave it on the device in evaluation mode.
+    """Train a network in place, and leave it where it was, in evaluation mode.
+
+    An accelerator is only borrowed: a network on the CPU comes back to the CPU, also if an error
+    or a keyboard interrupt ends the training; what has been put on an accelerator stays there.
 
     With a folder, the run can be killed at any time: the same call goes on from the last
     checkpoint and ends with the same weights, bit by bit on a CPU; once it has finished, the call
@@ -45,7 +50,7 @@ def fit(
     train, val : ImageSets, or paths of folders of class folders, which are streamed
     recipe : all numbers of the training; None takes ``Recipe()``
     folder : where ``checkpoint.pt`` and ``log.jsonl`` are kept, seen by all processes
-    device : None takes a GPU if there is one
+    device : where to train; None is where the network is, or an accelerator if it is on the CPU
     save_every : steps between checkpoints; None means an epoch
     minutes : stop with a checkpoint after about so long (at most 50 steps more), for queues and
         machines with a time limit; the same call goes on. There are ``recipe.epochs`` rows once
@@ -69,7 +74,8 @@ def fit(
         If the loss or a weight is no longer finite; the last checkpoint is from before.
     """
     recipe = recipe or Recipe()
-    with join(device) as team, torch.random.fork_rng(team.gpus):
+    home = prepare.home_of(net)
+    with join(device or (home if home.type != "cpu" else None)) as team, fork_rng(team.gpus):
         images = open_images(train, recipe, team)
         held_out = open_images(val, recipe, team) if val is not None else None
         if held_out and (type(held_out), held_out.classes) != (type(images), images.classes):
@@ -78,15 +84,17 @@ def fit(
                 f"got {images.classes} and {held_out.classes}"
             )
         until = math.inf if minutes is None else time.monotonic() + 60 * minutes
-        run = Run(net, images, held_out, recipe, team, Path(folder) if folder else None, until)
-        quiet, total = not progress or team.rank > 0, recipe.epochs * run.steps
-        with tqdm(total=total, initial=run.step, disable=quiet) as bar:
-            while run.step < total and not run.late:
-                train_epoch(run, bar, save_every)
-                if run.step % run.steps == 0:
-                    run.end_epoch(evaluate(run.best, held_out, team) if held_out else {})
-        net.load_state_dict(run.best.state_dict())
-        net.eval()
+        try:
+            run = Run(net, images, held_out, recipe, team, Path(folder) if folder else None, until)
+            quiet, total = not progress or team.rank > 0, recipe.epochs * run.steps
+            with tqdm(total=total, initial=run.step, disable=quiet) as bar:
+                while run.step < total and not run.late:
+                    train_epoch(run, bar, save_every)
+                    if run.step % run.steps == 0:
+                        run.end_epoch(evaluate(run.best, held_out, team) if held_out else {})
+            net.load_state_dict(run.best.state_dict())
+        finally:
+            net.to(home).eval()
     return run.history
 
 

@@ -7,9 +7,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from minibag.machine import device_of
 from minibag.training.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def home_of(net: nn.Module) -> torch.device:
+    """Return where a network lives, to bring it back there; ValueError if that is no one device."""
+    home = device_of(net)
+    places = {str(tensor.device) for tensor in (*net.parameters(), *net.buffers())}
+    if len(places) > 1 or home.type == "meta":
+        raise ValueError(
+            f"the network must lie on one device and hold numbers, but lies on {sorted(places)}: "
+            'move all of it, as by net.to("cpu")'
+        )
+    return home
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:

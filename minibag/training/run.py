@@ -58,6 +58,7 @@ class Run:
         net.to(device).to(memory_format=self.layout)
         self.average = copy.deepcopy(net).requires_grad_(False) if recipe.ema else None
         self.optimizer = prepare.make_optimizer(net, recipe)
+        self.optimizer.zero_grad()  # gradients that the caller's work, or an interrupt, has left
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.step, self.loss, self.accuracy, self.seconds = 0, 0.0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []

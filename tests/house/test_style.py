@@ -19,7 +19,7 @@ ARROWS = {
     "data": {"machine"},
     "words": {"bag", "machine", "data"},
     "nets": {"bag", "machine", "words"},
-    "evidence": {"bag", "data"},
+    "evidence": {"bag", "machine", "data"},
     "experiments": {"bag", "data", "machine", "stats", "words", "nets", "evidence"},
     "training": {"data", "machine", "nets"},
 }

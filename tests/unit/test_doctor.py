@@ -83,6 +83,14 @@ def test_a_package_that_is_not_installed_at_all_is_a_finding_not_a_crash():
     assert out.strip() == "FAIL"
 
 
+@pytest.mark.parametrize(("found", "state"), [("mps", "OK"), (None, "note")])
+def test_the_accelerator_is_the_one_that_fit_takes(monkeypatch, found, state):
+    monkeypatch.setattr(machine, "accelerator", lambda: found and torch.device(found))
+    finding = doctor.gpu()
+    assert finding.state == state
+    assert finding.detail.startswith(found or "torch")
+
+
 def install_kernel(folder: Path, argv: list[str]) -> None:
     spec = folder / "kernels" / "python3"
     spec.mkdir(parents=True)

@@ -143,6 +143,29 @@ def test_callers_random_numbers_are_untouched():
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, RuntimeError])
+def test_a_training_that_breaks_off_leaves_evaluation_mode_and_nothing_for_the_next(end):
+    """What is left of a step, its gradients, does not go into the first step of the next run."""
+    net, calm = small_net(dropout=0), small_net(dropout=0)
+
+    def stop(*_):
+        raise end
+
+    hook = net[6].register_full_backward_hook(stop)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    with pytest.raises(end):
+        fit(net, small_set(), recipe=quick(epochs=1))
+    hook.remove()
+    assert not net.training
+    net.load_state_dict(calm.state_dict())
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    fit(net, small_set(), recipe=quick(epochs=1))
+    fit(calm, small_set(), recipe=quick(epochs=1))
+    assert same_state(net, calm)
+
+
 def test_norms_get_the_recipes_momentum_or_keep_their_own():
     net = mb.bagnet9(num_classes=3, width=4, layers=(1, 1, 1, 1))
     assert net.bn1.momentum == 0.001
@@ -184,6 +207,8 @@ def test_trains_on_a_gpu(precision, tmp_path):
     assert fit(small_net(), data, val, recipe, tmp_path)[-1]["val_accuracy"] > 0.9
     net = small_net()
     assert len(fit(net, data, val, recipe, tmp_path)) == 8
+    assert next(net.parameters()).device.type == "cpu"
+    assert len(fit(net.cuda(), data, val, recipe, tmp_path)) == 8
     assert next(net.parameters()).device.type == "cuda"
 
 
@@ -213,6 +238,8 @@ def test_compiled_network_learns_the_same(tmp_path):
     ("change", "said"),
     [
         ({"net": small_net(classes=4)}, "built for 3 classes"),
+        ({"net": small_net().to("meta")}, "must lie on one device"),
+        ({"net": small_net().append(nn.Linear(3, 3, device="meta"))}, "must lie on one device"),
         ({"val": replace(small_set(), classes=("a", "b", "c"))}, "same classes"),
         ({"train": small_set()[:0]}, "0 images"),
         ({"val": small_set()[:0]}, "0 images"),
