@@ -44,16 +44,19 @@ def image_folder(
     on_error: OnError = "raise",
     n_jobs: int | None = None,
     progress: bool = False,
+    crop: float = 1.0,
 ) -> ImageSet:
     """Load a folder of class folders: ``path/class name/any image``.
 
     Parameters
     ----------
     path : folder with one sub-folder per class; their sorted names are the classes
-    size : side of the images in pixels (shorter side scaled to it, then centre cropped)
+    size : side of the images in pixels: the centre square of a photograph, scaled. For a trained
+        model take ``image_folder(path, **model.preparation)``: it sees them as in training.
     on_error : "raise" lists all unreadable files in one error, "skip" leaves them out and warns
     n_jobs : threads that decode; None takes every CPU this process may use
     progress : show a progress bar
+    crop : share of the square's side that is kept, 1 is all of it; see `read_image`
 
     Returns
     -------
@@ -68,7 +71,7 @@ def image_folder(
         only if all are.
     """
     files, labels, classes = list_folder(path)
-    images, kept = read_images(files, size, on_error, n_jobs, progress)
+    images, kept = read_images(files, size, on_error, n_jobs, progress, crop)
     if not len(kept):
         raise UnreadableImageError(f"not one of the {len(files)} image files in {path} is readable")
     return ImageSet(images, labels[kept], classes)
@@ -81,12 +84,13 @@ def stream_folder(
     seed: int | None = 0,
     on_error: OnError = "raise",
     n_jobs: int | None = None,
+    crop: float = 1.0,
 ) -> Iterator[ImageSet]:
     """Yield the images of `image_folder` in batches, for sets larger than memory.
 
     Parameters
     ----------
-    path, size, on_error, n_jobs : as in `image_folder`, batch by batch
+    path, size, on_error, n_jobs, crop : as in `image_folder`, batch by batch
     batch_size : images per batch (the last batch may be smaller)
     seed : shuffles the files, so that every batch mixes the classes; None keeps their order
 
@@ -109,7 +113,9 @@ def stream_folder(
     def batches() -> Iterator[ImageSet]:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            images, kept = read_images([files[i] for i in chosen], size, on_error, n_jobs)
+            images, kept = read_images(
+                [files[i] for i in chosen], size, on_error, n_jobs, crop=crop
+            )
             if len(kept):
                 yield ImageSet(images, labels[chosen[kept]], classes)
 

@@ -57,16 +57,17 @@ def imagenette(
     limit: int | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
+    crop: float = 1.0,
 ) -> ImageSet:
     """Load Imagenette (Howard, fast.ai, 2019), whichever size of it was fetched.
 
     Parameters
     ----------
     split : "train" (9,469 photographs) or "val" (3,925)
-    size : side in pixels; the shorter side is scaled to it, then the centre is cropped
+    size : side in pixels of the centre square, scaled
     root : where to look, see `find_imagenette`
     limit : at most this many images of each class (the first by file name)
-    n_jobs, progress : as in `image_folder`
+    n_jobs, progress, crop : as in `image_folder`
 
     Returns
     -------
@@ -89,5 +90,5 @@ def imagenette(
         raise ValueError(f"folders that are not Imagenette classes: {', '.join(unknown)}")
     first = np.searchsorted(labels, labels)  # labels are sorted
     chosen = np.flatnonzero(np.arange(len(labels)) - first < (limit or len(labels)))
-    images, _ = read_images([files[i] for i in chosen], size, "raise", n_jobs, progress)
+    images, _ = read_images([files[i] for i in chosen], size, "raise", n_jobs, progress, crop)
     return ImageSet(images, labels[chosen], tuple(NAMES[name] for name in folders))

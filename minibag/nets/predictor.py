@@ -68,8 +68,9 @@ class NetPredictor:
         in the mode it was in
     classes : names of the classes, in the order of the logits
     architecture : what `build` makes such a network of
-    card : what else is known of the model: "image_size", the side it was trained on, and its
-        recipe, seed, data, accuracy ...; goes into the file
+    card : what else is known of the model: "image_size", the side it was trained on, "crop", the
+        share of a photograph's centre square that it was measured on if that is not all of it,
+        and its recipe, seed, data, accuracy ...; goes into the file
     batch_size : images that go through the network at a time
 
     Raises
@@ -98,6 +99,18 @@ class NetPredictor:
         if not isinstance(self.card.get("image_size"), int):
             raise ValueError('the card has no "image_size": the side of the training images')
         return self.card["image_size"]
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """How photographs are read for it, so that it repeats the accuracy on its card.
+
+        ``mb.image_folder(path, **model.preparation)``, `minibag.imagenette` and `read_image` take
+        this. Raises ValueError if the card says nothing of the side, or nonsense of the crop.
+        """
+        crop = self.card.get("crop", 1.0)
+        if type(crop) not in (int, float) or not 0.1 <= crop <= 1:
+            raise ValueError(f'"crop" on the card must be a share from 0.1 to 1, not {crop!r}')
+        return {"size": self.image_size, "crop": crop}
 
     def logits(self, images: Images) -> Floats:
         """Return the score of every class: (N, C); ValueError if images are too small."""

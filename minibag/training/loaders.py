@@ -6,18 +6,18 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from minibag.data import ImageSet
-from minibag.data.decode import decode
+from minibag.data.decode import decode, read_image
 from minibag.data.folder import list_folder
 from minibag.machine import cpu_count
 from minibag.nets.predictor import standardise
@@ -88,12 +88,20 @@ class _Views(Dataset):
 
     files: Sequence[Path]
     labels: Sequence[int]
-    view: Callable[[Image.Image], Tensor]
+    view: Callable[[Path], Tensor]
 
     def __getitem__(self, key: Sequence[int]) -> tuple[Tensor, int]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(*key))
-            return self.view(decode(self.files[key[-1]])), self.labels[key[-1]]
+            return self.view(self.files[key[-1]]), self.labels[key[-1]]
+
+
+def _random_view(path: Path, change: Callable) -> Tensor:
+    return change(decode(path))
+
+
+def _still_view(path: Path, size: int, crop: float) -> Tensor:
+    return torch.from_numpy(np.array(read_image(path, size, crop))).permute(2, 0, 1)
 
 
 class Streamed:
@@ -107,9 +115,8 @@ class Streamed:
         random: list[Any] = [v2.RandomResizedCrop(size, (recipe.min_scale, 1))]
         random += [v2.RandomHorizontalFlip()] if recipe.flip else []
         random += [v2.ColorJitter(change, change, change)] if change else []
-        still = [v2.Resize(round(size * 256 / 224)), v2.CenterCrop(size)]
-        self.random = v2.Compose([*random, v2.PILToTensor()])
-        self.still = v2.Compose([*still, v2.PILToTensor()])
+        self.random = partial(_random_view, change=v2.Compose([*random, v2.PILToTensor()]))
+        self.still = partial(_still_view, size=size, crop=recipe.crop)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -125,7 +132,7 @@ class Streamed:
         return self._load(self.random, key, plan(len(self), self.recipe, epoch)[start:])
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield every image once, its centre cut out."""
+        """Yield every image once, as `image_folder` reads it with the recipe's size and crop."""
         size = TEST_BATCH * self.team.world
         return self._load(self.still, (), torch.arange(len(self)).split(size))
 

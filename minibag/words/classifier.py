@@ -190,6 +190,11 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         return self._fitted().image_shape_
 
     @property
+    def preparation(self) -> dict[str, Any]:
+        """How photographs are read for it, for `minibag.image_folder`: their side in pixels."""
+        return {"size": min(self.image_shape_)}
+
+    @property
     def vocabulary_(self) -> Vocabulary:
         """The visual words; a Fisher vector has none."""
         return self._fitted().encoder_.vocabulary_

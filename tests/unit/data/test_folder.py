@@ -38,6 +38,17 @@ def test_the_short_side_is_scaled_and_the_centre_kept(tmp_path):
     assert near(image[15, -1], BLUE)
 
 
+@pytest.mark.parametrize(("size", "crop", "side"), [(14, 7 / 8, 16), (31, 7 / 8, 35), (40, 1, 40)])
+def test_of_the_scaled_square_the_middle_is_kept(tmp_path, size, crop, side):
+    rng = np.random.default_rng(0)
+    wide = Image.fromarray(rng.integers(0, 256, (30, 50, 3), np.uint8))
+    image = read_image(saved(tmp_path, wide, "wide.png"), size, crop)
+    square = wide.resize((side, side), Image.Resampling.BICUBIC, box=(10, 0, 40, 30))
+    left = (side - size) // 2
+    expected = square.crop((left, left, left + size, left + size))
+    np.testing.assert_array_equal(image, np.asarray(expected))
+
+
 def test_jpegs_scaled_while_decoding_equal_a_full_decode(tmp_path):
     rng = np.random.default_rng(0)
     smooth = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).resize((800, 800))
@@ -224,7 +235,9 @@ def test_progress_is_shown_on_request(folder, capsys):
     assert "9/9" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kwargs", [{"size": 0}, {"n_jobs": 0}, {"on_error": "ignore"}])
+@pytest.mark.parametrize(
+    "kwargs", [{"size": 0}, {"n_jobs": 0}, {"on_error": "ignore"}, {"crop": 1.5}]
+)
 def test_arguments_out_of_range_are_refused(folder, kwargs):
     with pytest.raises(ValueError, match=str(next(iter(kwargs.values())))):
         image_folder(folder, **{"size": 16, **kwargs})
@@ -253,6 +266,16 @@ def test_a_stream_yields_every_image_once_with_the_same_labels(folder, seed):
     if seed is None:
         assert content(batches) == content([whole])
     assert sorted(content(batches)) == sorted(content([whole]))
+
+
+def test_folders_and_streams_read_as_one_image_is_read(tmp_path):
+    (tmp_path / "class").mkdir()
+    path = saved(tmp_path / "class", flag(), "flag.png")
+    for crop in (1, 0.5):
+        expected = read_image(path, 16, crop)[None]
+        assert (image_folder(tmp_path, 16, crop=crop).images == expected).all()
+        assert (next(stream_folder(tmp_path, 16, crop=crop)).images == expected).all()
+    assert near(expected[0, 8, 0], GREEN, by=20)  # red in the whole square
 
 
 def test_a_stream_fails_at_the_call_not_later(tmp_path):

@@ -155,6 +155,17 @@ def test_what_was_saved_is_loaded(images, tmp_path, architecture):
     again.net(normalise(images)).sum().backward()  # it can be trained further
 
 
+def test_a_model_says_how_photographs_are_read_for_it():
+    model = new(RESNET)
+    assert model.preparation == {"size": 40, "crop": 1.0}  # as cards without a word on it meant
+    model.card["crop"] = 0.875
+    assert model.preparation == {"size": 40, "crop": 0.875}
+    for nonsense in (None, "7/8", True, 0, 0.01, 2, float("nan")):
+        model.card["crop"] = nonsense
+        with pytest.raises(ValueError, match='"crop" on the card'):
+            _ = model.preparation
+
+
 def test_a_loaded_model_saves_to_the_same_bytes(home):
     mb.load(home / "bag.safetensors").save(home / "copy.safetensors")
     for kind in ("safetensors", "json"):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import v2
 
 import minibag as mb
 from minibag.training import IMAGENET, fit
@@ -70,13 +69,14 @@ def test_views_do_not_depend_on_workers_or_processes(folder, monkeypatch):
     assert not torch.equal(whole[0][0], other[0][0])
 
 
-def test_validation_cuts_the_centre(folder):
-    x, y = next(open_images(folder, RECIPE, ALONE).in_order())
-    assert x.shape == (22, 3, 16, 16)
-    file = sorted((folder / "blue").iterdir())[0]
-    cut = v2.Compose([v2.Resize(18), v2.CenterCrop(16), v2.PILToTensor()])(Image.open(file))
-    torch.testing.assert_close(x[0], mb.nets.normalise(cut.permute(1, 2, 0)[None])[0])
-    assert y.tolist() == sorted(y.tolist())
+@pytest.mark.parametrize(("size", "crop"), [(16, 1.0), (16, 7 / 8), (31, 7 / 8), (64, 0.6)])
+def test_validation_sees_the_pixels_that_whoever_measures_the_model_sees(folder, size, crop):
+    """The kept middle of the square; for 64 pixels, these photographs are enlarged."""
+    recipe = replace(RECIPE, image_size=size, crop=crop)
+    x, y = next(open_images(folder, recipe, ALONE).in_order())
+    read = mb.image_folder(folder, size, crop=crop)
+    assert torch.equal(x, mb.nets.normalise(read.images))
+    assert y.tolist() == read.labels.tolist() == sorted(y.tolist())
 
 
 def test_missing_and_empty_folders_are_told(folder, tmp_path):
@@ -100,9 +100,9 @@ def test_files_are_read_as_they_are_for_image_sets_and_broken_ones_named(folder,
     exif[0x0112] = 6  # orientation: a quarter turn
     for i, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / "class" / f"{i}.png", exif=exif)
-    recipe = replace(RECIPE, image_size=14)
+    recipe = replace(RECIPE, image_size=14, crop=7 / 8)
     x, _ = next(open_images(tmp_path, recipe, ALONE).in_order())
-    cut = mb.image_folder(tmp_path, 16).images[:, 1:-1, 1:-1]  # Resize(16), CenterCrop(14)
+    cut = mb.image_folder(tmp_path, 16).images[:, 1:-1, 1:-1]
     torch.testing.assert_close(x, mb.nets.normalise(cut))
     whole = (folder / "blue" / "2.jpg").read_bytes()
     (tmp_path / "class" / "cut.jpg").write_bytes(whole[: len(whole) // 2])

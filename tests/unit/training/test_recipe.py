@@ -74,6 +74,8 @@ def test_recipe_goes_through_json():
         ({"flip": 2}, "flip"),
         ({"image_size": 48.5}, "image_size"),
         ({"image_size": 0}, "image_size"),
+        ({"crop": 0.05}, "crop must be between 0.1 and 1"),
+        ({"crop": 1.01}, "crop must be between 0.1 and 1"),
     ],
 )
 def test_nonsense_is_refused_by_name(values, said):
