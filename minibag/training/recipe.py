@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+import numpy as np
 
 CHOICES = {
     "optimizer": ("adamw", "sgd"),
@@ -60,7 +63,8 @@ class Recipe:
     Raises
     ------
     ValueError
-        If a number is out of range or a name unknown.
+        If a number is out of range, not finite or not of its type (NumPy's numbers are taken, and
+        kept as Python's), or a name is unknown.
     """
 
     epochs: int = 30
@@ -90,19 +94,12 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             kind, *optional = str(field.type).split(" | ")
-            if name in CHOICES or (value is None and optional):
-                continue
-            if not isinstance(value, KINDS[kind]) or isinstance(value, bool) != (kind == "bool"):
-                raise ValueError(f"{name} must be of type {field.type}, got {value!r}")
-            low, high = LEAST.get(name, 0), 1 if name in SHARES else math.inf
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be between {low} and {high}, got {value}")
+            if not (value is None and optional):
+                checked = _choice(name, value) if kind == "str" else _number(name, value, kind)
+                object.__setattr__(self, name, checked)  # once, before anybody has seen it
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, ready for JSON."""
@@ -116,6 +113,24 @@ class Recipe:
         if self.schedule == "step":
             return self.lr * self.step_factor ** (step // (steps * self.step_epochs))
         return self.lr * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
+
+
+def _choice(name: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in CHOICES[name]:
+        raise ValueError(f"{name} must be one of {CHOICES[name]}, got {value!r}")
+    return str(value)
+
+
+def _number(name: str, value: Any, kind: str) -> Any:
+    """Return a number as Python's own, for JSON and checkpoints, also if it was NumPy's."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, KINDS[kind]) or isinstance(value, bool) != (kind == "bool"):
+        raise ValueError(f"{name} must be of type {kind}, got {value!r}")
+    low, high = LEAST.get(name, 0), 1 if name in SHARES else sys.float_info.max
+    if not low <= value <= high:
+        limit = "1" if name in SHARES else "any finite number"
+        raise ValueError(f"{name} must be between {low} and {limit}, got {value}")
+    return value
 
 
 # Brendel & Bethge, ICLR 2019, appendix: the official PyTorch example with a lower rate. That one

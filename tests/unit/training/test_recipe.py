@@ -1,7 +1,9 @@
 """Recipes: schedules as torch's own, numbers to JSON and back, nonsense refused."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from torch.optim import lr_scheduler as torchs
@@ -76,8 +78,40 @@ def test_recipe_goes_through_json():
         ({"image_size": 0}, "image_size"),
         ({"crop": 0.05}, "crop must be between 0.1 and 1"),
         ({"crop": 1.01}, "crop must be between 0.1 and 1"),
+        ({"lr": math.inf}, "lr must be .* any finite number, got inf"),
+        ({"weight_decay": np.float32("inf")}, "weight_decay"),
+        ({"warmup_epochs": math.inf}, "warmup_epochs"),
+        ({"mixup": math.nan}, "mixup"),
+        ({"lr": 10**400}, "lr"),
+        ({"lr": -np.float64(1)}, "lr"),
+        ({"seed": -1}, "seed"),
+        ({"ema": np.float32("nan")}, "ema"),
+        ({"epochs": np.float64(3)}, "epochs must be of type int"),
+        ({"epochs": np.True_}, "epochs"),
+        ({"lr": np.array([0.1])}, "lr must be of type float"),
+        ({"lr": torch.tensor(0.1)}, "lr must be of type float"),
+        ({"lr": 1j}, "lr"),
+        ({"flip": 1}, "flip must be of type bool"),
+        ({"optimizer": ["sgd"]}, "optimizer must be one of"),
+        ({"schedule": None}, "schedule must be one of"),
     ],
 )
 def test_nonsense_is_refused_by_name(values, said):
     with pytest.raises(ValueError, match=said):
         Recipe(**values)
+
+
+def test_numbers_of_numpy_are_kept_as_pythons():
+    """They come out of sweeps, and neither JSON nor a checkpoint takes NumPy's."""
+    given = {
+        "epochs": np.int64(3), "batch_size": np.uint8(8), "image_size": np.int32(32),
+        "lr": np.float32(0.5), "warmup_epochs": np.int64(0), "flip": np.False_,
+        "optimizer": np.str_("sgd"),
+    }  # fmt: skip
+    recipe = Recipe(**given)
+    assert recipe == Recipe(
+        epochs=3, batch_size=8, image_size=32, lr=0.5, warmup_epochs=0, flip=False, optimizer="sgd"
+    )
+    types = {type(getattr(recipe, name)) for name in given}
+    assert types == {int, float, bool, str}
+    assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
