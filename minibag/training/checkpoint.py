@@ -1,18 +1,77 @@
-"""Checkpoints: whole or absent, and only for the run that wrote them."""
+"""The folder of a training run: one run at a time; checkpoints whole or absent, and its own."""
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import sys
+import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from minibag.machine import whole_file
 
-FORMAT = 3
+FORMAT = 4
+CONTENT = {"format", "run", "net", "optimizer", "scaler", "sofar"}  # and "average", where it is
+HELD: set[Path] = set()  # by this process, to which the system's locks do not apply
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep a folder, made if need be, for one training; ValueError if another one has it.
+
+    The lock is the system's and ends with its process, however that ends: the file ``lock`` that
+    stays there blocks nobody. Processes that are forked, as those that load images, have no share
+    in it (which is why it is not ``flock``).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    home, file = folder.resolve(), regular(folder / "lock")
+    busy = f"another training is going on in {folder}: wait for its end, or take another folder"
+    if home in HELD:
+        raise ValueError(busy)
+    with file.open("a") as handle:
+        try:
+            _lock(handle.fileno())
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise ValueError(busy) from error
+            warning = f"no locks in {folder} ({error}): start no second training there"
+            warnings.warn(warning, stacklevel=4)
+        HELD.add(home)
+        try:
+            yield
+        finally:
+            HELD.remove(home)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file until it is closed; OSError if another process has."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def regular(file: Path) -> Path:
+    """Return the name of a file or of none yet; ValueError for a FIFO, device or folder."""
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file} is no regular file: take another folder for the training")
+    return file
+
+
+def drop_half_line(log: Path) -> None:
+    """Cut off what a power cut has left of the last line, so that the next one stands alone."""
+    if regular(log).exists() and not (content := log.read_bytes()).endswith(b"\n"):
+        with log.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -27,18 +86,30 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """Read a checkpoint of this very run, on the CPU; ValueError if it is damaged or another's."""
+    """Read a checkpoint of this very run, on the CPU.
+
+    Raises ValueError if it is damaged, made by hand or another's, and OSError or MemoryError if a
+    good one cannot be read, which is no reason to delete it.
+    """
+    regular(path)
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not compare checksums
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"bad checksum of {damaged}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        theirs = state["run"] if state["format"] == FORMAT else {}
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as archive:  # torch.load does not compare checksums
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"bad checksum of {damaged}")
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        if lacking := CONTENT - state.keys():
+            raise ValueError(f"without {', '.join(sorted(lacking))}")
+        theirs = dict(state["run"])
     except Exception as error:  # a damaged archive raises whatever its reader stumbles over
+        _raise_if_unreadable(path, error)
         raise ValueError(
             f"{path} is damaged or no checkpoint ({type(error).__name__}: {error}); delete it to "
             "start the training again"
         ) from error
+    if state["format"] != FORMAT:
+        theirs, run = {"format": state["format"]}, {"format": FORMAT}
     changes = [f"{k} was {theirs.get(k)!r}, is {v!r}" for k, v in run.items() if theirs.get(k) != v]
     if changes:
         raise ValueError(
@@ -48,15 +119,9 @@ def load_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def fingerprint(net: nn.Module) -> str:
-    """Return a hash of a network's structure: modules, their options and shapes, not weights."""
-    plain = (bool, int, float, str, tuple)
-    options = [
-        (name, key, value)
-        for name, module in net.named_modules()
-        for key, value in sorted(vars(module).items())
-        if isinstance(value, plain) and key != "training"
-    ]
-    shapes = [(name, tuple(tensor.shape)) for name, tensor in net.state_dict().items()]
-    trained = [name for name, p in net.named_parameters() if p.requires_grad]
-    return hashlib.sha256(repr([options, shapes, trained]).encode()).hexdigest()[:16]
+def _raise_if_unreadable(path: Path, error: Exception) -> None:
+    """Raise OSError or MemoryError if not the file's content is to blame."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # seek to nowhere
+        raise OSError(error.errno, f"cannot be read: {error.strerror}", str(path)) from error
+    if isinstance(error, MemoryError) or "memory" in str(error):  # torch's is a RuntimeError
+        raise MemoryError(f"not enough memory to read {path}; it is not damaged") from error

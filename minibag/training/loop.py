@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.random import fork_rng
@@ -15,6 +17,7 @@ from tqdm.auto import tqdm
 from minibag.data import ImageSet
 from minibag.training import prepare
 from minibag.training.augment import mix
+from minibag.training.checkpoint import hold
 from minibag.training.distributed import Team, join
 from minibag.training.loaders import Images, open_images
 from minibag.training.recipe import Recipe
@@ -51,7 +54,7 @@ def fit(
     recipe : all numbers of the training; None takes ``Recipe()``
     folder : where ``checkpoint.pt`` and ``log.jsonl`` are kept, seen by all processes
     device : where to train; None is where the network is, or an accelerator if it is on the CPU
-    save_every : steps between checkpoints; None means an epoch
+    save_every : steps between checkpoints, 1 or more; None means an epoch
     minutes : stop with a checkpoint after about so long (at most 50 steps more), for queues and
         machines with a time limit; the same call goes on. There are ``recipe.epochs`` rows once
         the run has ended.
@@ -66,16 +69,21 @@ def fit(
     Raises
     ------
     ValueError
-        If data, network, recipe and folder do not fit together, the checkpoint is damaged, or a
-        file is no image.
+        If data, network, recipe and folder do not fit together, the checkpoint is damaged, another
+        training is going on in the folder, or a file is no image.
     FileNotFoundError
         If there is no such folder of images.
     FloatingPointError
         If the loss or a weight is no longer finite; the last checkpoint is from before.
     """
     recipe = recipe or Recipe()
-    home = prepare.home_of(net)
-    with join(device or (home if home.type != "cpu" else None)) as team, fork_rng(team.gpus):
+    _check_limits(save_every, minutes, folder)
+    home, place = prepare.home_of(net), Path(folder).expanduser() if folder is not None else None
+    with (
+        join(device or (home if home.type != "cpu" else None)) as team,
+        fork_rng(team.gpus),
+        hold(place) if place and team.rank == 0 else nullcontext(),
+    ):
         images = open_images(train, recipe, team)
         held_out = open_images(val, recipe, team) if val is not None else None
         if held_out and (type(held_out), held_out.classes) != (type(images), images.classes):
@@ -85,7 +93,7 @@ def fit(
             )
         until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         try:
-            run = Run(net, images, held_out, recipe, team, Path(folder) if folder else None, until)
+            run = Run(net, images, held_out, recipe, team, place, until)
             quiet, total = not progress or team.rank > 0, recipe.epochs * run.steps
             with tqdm(total=total, initial=run.step, disable=quiet) as bar:
                 while run.step < total and not run.late:
@@ -96,6 +104,20 @@ def fit(
         finally:
             net.to(home).eval()
     return run.history
+
+
+def _check_limits(save_every: int | None, minutes: float | None, folder: str | Path | None) -> None:
+    """Refuse limits that a training could not keep."""
+    whole = isinstance(save_every, int | np.integer) and not isinstance(save_every, bool)
+    if save_every is not None and not (whole and save_every >= 1):
+        raise ValueError(f"save_every must be None or a number of steps from 1, got {save_every!r}")
+    timed = isinstance(minutes, int | float | np.integer | np.floating) and not isinstance(
+        minutes, bool
+    )
+    if minutes is not None and not (timed and 0 < minutes < math.inf):
+        raise ValueError(f"minutes must be None or a finite number above 0, got {minutes!r}")
+    if folder is None and not (save_every is None and minutes is None):
+        raise ValueError("save_every and minutes need a folder, where the checkpoint is kept")
 
 
 def train_epoch(run: Run, bar: tqdm, save_every: int | None) -> None:

@@ -62,6 +62,23 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, recipe.lr)
 
 
+def not_finite(state: dict[str, torch.Tensor]) -> list[str]:
+    """Return the names of weights and buffers that hold NaN or infinity."""
+    return [name for name, tensor in state.items() if not tensor.isfinite().all()]
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
+    """Raise ValueError if an optimiser's state, from a checkpoint, does not fit its parameters."""
+    names = {"sgd": {"momentum_buffer"}, "adamw": {"step", "exp_avg", "exp_avg_sq"}}
+    for parameter, state in optimizer.state.items():
+        shapes = {tuple(x.shape) for x in state.values() if isinstance(x, torch.Tensor) and x.ndim}
+        if state.keys() != names[recipe.optimizer] or shapes - {tuple(parameter.shape)}:
+            raise ValueError(
+                f"the optimizer's {sorted(state)} of shapes {sorted(shapes)} for a weight of shape "
+                f"{tuple(parameter.shape)}"
+            )
+
+
 def set_norm_momentum(net: nn.Module, momentum: float | None) -> None:
     """Give all batch norms of a network this momentum; None leaves them as they are."""
     for module in net.modules():

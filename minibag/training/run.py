@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 
 from minibag.training import prepare
 from minibag.training.augment import seed_of
-from minibag.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from minibag.training.checkpoint import drop_half_line, load_checkpoint, save_checkpoint
 from minibag.training.distributed import Team
+from minibag.training.fingerprint import fingerprint
 from minibag.training.loaders import Images
 from minibag.training.recipe import Recipe
 
@@ -129,7 +130,7 @@ class Run:
     def save(self) -> None:
         """Write a checkpoint, after a `report`; FloatingPointError if a weight is not finite."""
         state = self.net.state_dict()
-        bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+        bad = prepare.not_finite(state)
         self._check(not bad, f"after step {self.step}, not finite: {', '.join(bad)}")
         if self.folder and self.team.rank == 0:
             parts = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
@@ -145,17 +146,43 @@ class Run:
         for name, images in (("training", self.train), ("validation", self.val)):
             self.identity[f"{name} images"] = images.fingerprint() if images else ""
         if known := file.exists():
-            state = load_checkpoint(file, self.identity)
-            for part in ("net", "optimizer", "scaler"):
-                getattr(self, part).load_state_dict(state[part])
-            if self.average:
-                self.average.load_state_dict(state["average"])
-            vars(self).update(state["sofar"])
+            self._restore(file, load_checkpoint(file, self.identity))
         self.team.barrier()  # all have read before one writes
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if self.team.rank == 0:
+            drop_half_line(file.with_name("log.jsonl"))
         self._log({"started_at_step": self.step})
         if not known:
             self.save()  # the first weights, in case we are killed before the next checkpoint
+
+    def _restore(self, file: Path, state: dict[str, Any]) -> None:
+        """Take over a checkpoint; ValueError if it holds what no training has written."""
+        parts: dict[str, Any] = {"optimizer": self.optimizer, "scaler": self.scaler}
+        parts |= {"net": self.net} | ({} if self.average is None else {"average": self.average})
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            if bad := prepare.not_finite(self.net.state_dict()):
+                raise ValueError(f"not finite: {', '.join(bad)}")
+            prepare.check_optimizer(self.optimizer, self.recipe)
+            if state["sofar"].keys() != {*REMEMBERED}:
+                raise KeyError(f"{sorted(state['sofar'])} instead of {sorted(REMEMBERED)}")
+            for name in REMEMBERED:
+                setattr(self, name, type(getattr(self, name))(state["sofar"][name]))
+            epochs, ended = [row["epoch"] for row in self.history], self.step // self.steps
+            if epochs != [*range(1, ended + 1)] or not 0 <= ended <= self.recipe.epochs:
+                raise ValueError(f"step {self.step} with a history of the epochs {epochs}")
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ValueError(
+                f"{file} holds what no training has written ({reason}); delete it to start again"
+            ) from error
 
     def _log(self, row: dict[str, Any]) -> None:
         if self.folder and self.team.rank == 0:

@@ -39,7 +39,7 @@ def test_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
     assert starts == sorted(starts)
     assert len(set(starts)) > KILLS / 2, "killed before it could save: nothing was tested"
     assert starts[-1] < LONG.epochs * 5, "finished before the last kill"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "lock", "log.jsonl"]
     assert same_state(net, plain)
     assert untimed(resumed) == untimed(history)
 
@@ -105,7 +105,7 @@ def test_folder_of_another_run_is_refused(tmp_path, change, said):
 def test_what_a_killed_save_left_is_cleared_away(tmp_path):
     (tmp_path / "checkpoint.pt.123.part").write_text("half")
     fit(small_net(), small_set(), recipe=quick(epochs=1), folder=tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "lock", "log.jsonl"]
 
 
 def test_every_damage_to_a_checkpoint_is_told(tmp_path):

@@ -252,6 +252,23 @@ def test_what_does_not_fit_together_is_refused(change, said):
         fit(**given)
 
 
+@pytest.mark.parametrize("name", ["save_every", "minutes"])
+@pytest.mark.parametrize(
+    "value", [0, -1, -2.5, math.nan, math.inf, True, False, "5", np.float64("nan"), np.int64(0)]
+)
+def test_limits_that_cannot_be_kept_are_refused(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be None or a"):
+        fit(small_net(), small_set(), recipe=quick(epochs=1), folder=tmp_path, **{name: value})
+
+
+@pytest.mark.parametrize("given", [{"save_every": 2}, {"minutes": 1}])
+def test_limits_need_a_folder_and_take_numbers_of_numpy(tmp_path, given):
+    with pytest.raises(ValueError, match="need a folder"):
+        fit(small_net(), small_set(), recipe=quick(epochs=1), **given)
+    given = {name: np.int64(value) for name, value in given.items()}
+    assert len(fit(small_net(), small_set(), recipe=quick(epochs=1), folder=tmp_path, **given)) == 1
+
+
 def test_read_only_and_turned_images_are_taken_without_a_warning(recwarn):
     data = small_set()
     turned = data.images[:, ::-1]
