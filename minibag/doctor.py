@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import html
+import math
 import re
 import shutil
 import subprocess
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from minibag import machine
+from minibag import cgroup, machine
 
 PYTHON = sys.version.split()[0]
 MEMORY_NEEDED, DISK_NEEDED = 2e9, 1e9  # bytes: a lesson's budget; Imagenette at 160 px and models
+BATCH = 256 * 3 * 224**2  # bytes: what the ImageNet recipe trains on at a time
 AFRESH = "make a fresh environment: make lab, or conda env create -f environment.yml"
 FETCH = "python data_scripts/get_imagenette.py (optional: critters and photos need no file)"
 ANSI = {"OK": 32, "FAIL": 31, "note": 33}
@@ -70,16 +72,19 @@ class Report:
 
 def report() -> Report:
     """Examine this machine; takes some seconds, since torch is loaded and a kernel is started."""
-    checks = (packages, kernel, widgets, threads, memory, disk, gpu, data)
+    checks = (packages, kernel, widgets, threads, memory, shared, disk, gpu, data)
     return Report(tuple(examine(check) for check in checks))
 
 
 def examine(check: Callable[[], Finding]) -> Finding:
-    """Run a check; that something it needs is not even installed is a finding too."""
+    """Run a check; what it needs may be missing, and it may fail itself: a finding, too."""
     try:
         return check()
     except ImportError as error:  # also metadata.PackageNotFoundError
         return Finding(check.__name__, "FAIL", f"not installed or broken: {error}", AFRESH)
+    except Exception as error:  # on a machine that nobody thought of, the other checks still count
+        detail = f"cannot be examined: {type(error).__name__}: {error}"
+        return Finding(check.__name__, "FAIL", detail, AFRESH)
 
 
 def _judge(subject: str, good: bool, detail: str, fix: str, bad: str = "FAIL") -> Finding:
@@ -147,25 +152,43 @@ def widgets(requirements: Sequence[str] | None = None) -> Finding:
     return _judge("widgets", not wrong, detail, fix)
 
 
-def threads(cgroup: Path = machine.CGROUP) -> Finding:
+def threads(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> Finding:
     """Check that libraries start no more threads than the CPUs granted to this process."""
-    granted, counts = machine.cpu_count(cgroup), machine.thread_counts()
+    granted, counts = machine.cpu_count(root, membership), machine.thread_counts()
     most = max(counts.values())
     detail = f"{granted} CPUs granted; " + ", ".join(f"{k} {v}" for k, v in counts.items())
+    if odd := cgroup.unreadable("cpu", root, membership):
+        return _unknown("threads", detail, odd, "set OMP_NUM_THREADS to the CPUs that you may use")
     fix = f"set OMP_NUM_THREADS={granted} before Python or JupyterLab starts"
     bad = "note" if most <= 2 * granted else "FAIL"  # twice as many cost little, more cost a lot
     return _judge("threads", most <= granted, detail, fix, bad)
 
 
-def memory(cgroup: Path = machine.CGROUP) -> Finding:
+def memory(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> Finding:
     """Check that there are 2 GB for a lesson."""
-    import psutil
-
-    limit, free = machine.memory_limit(cgroup), psutil.virtual_memory().available
-    detail = f"{limit / 1e9:.1f} GB, {min(limit, free) / 1e9:.1f} GB free (a lesson needs 2 GB)"
+    limit, free = machine.memory_limit(root, membership), machine.memory_free(root, membership)
+    detail = f"{limit / 1e9:.1f} GB, {free / 1e9:.1f} GB free (a lesson needs 2 GB)"
     if limit < MEMORY_NEEDED:
         return Finding("memory", "FAIL", detail, "use a machine or container with 2 GB or more")
+    if odd := cgroup.unreadable("memory", root, membership):
+        return _unknown("memory", detail, odd, "ask who runs this machine how much you may use")
     return _judge("memory", free >= MEMORY_NEEDED, detail, "close other programs", "note")
+
+
+def _unknown(subject: str, detail: str, files: Sequence[Path], fix: str) -> Finding:
+    """Return the note that a limit may be tighter than what was found."""
+    names = ", ".join(map(str, files))
+    return Finding(subject, "note", f"{detail}; perhaps less: cannot read {names}", fix)
+
+
+def shared(free: float | None = None) -> Finding:
+    """Check that processes can share what ``train --recipe imagenet`` reads: a hint, if not."""
+    free = machine.shared_memory() if free is None else free
+    needed = BATCH * (2 * machine.cpu_count() + 1)  # each process that reads holds two ready
+    told = "not limited" if math.isinf(free) else f"{free / 1e9:.1f} GB free"
+    detail = f"shared memory: {told} (only training on folders needs it: {needed / 1e9:.1f} GB)"
+    fix = f"docker run --shm-size={math.ceil(needed / 1e9)}g, or train with a smaller --batch-size"
+    return _judge("shared", free >= needed, detail, fix, "note")
 
 
 def disk(folder: Path = Path(), needed: float = DISK_NEEDED) -> Finding:

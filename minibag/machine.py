@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,46 +13,53 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-CGROUP = Path("/sys/fs/cgroup")
-MEMBERSHIP = Path("/proc/self/cgroup")
+from minibag import cgroup
+
+SHARED_MEMORY = Path("/dev/shm")
 
 
-def cpu_count(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
+def cpu_count(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> int:
     """Return how many CPUs this process may use: affinity, capped by the container's quota (>= 1).
 
     A container on a 64-core server often has a quota of two CPUs while every core is visible;
-    64 threads on two CPUs are slower than two. Reads cgroup v2 ``cpu.max`` and v1 ``cpu.cfs_*``
-    of the process's own group and of all groups above it, since the tightest one binds.
+    64 threads on two CPUs are slower than two.
     """
     affinity = getattr(os, "sched_getaffinity", None)
-    cpus = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
-    for group in _groups(cgroup, "cpu", membership):
-        limit = _words(group / "cpu.max")  # v2: "max 100000" or "200000 100000"
-        limit = limit or _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
-        if limit and limit[0] not in ("max", "-1"):
-            cpus = min(cpus, int(limit[0]) / int(limit[1]))
-    return max(1, math.ceil(cpus))
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, math.ceil(min(cpus, cgroup.cpu_quota(root, membership))))
 
 
-def memory_limit(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
+def memory_limit(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> int:
     """Return how many bytes this process may use: the machine's memory, capped by its cgroups."""
     import psutil
 
-    size = psutil.virtual_memory().total
-    for group in _groups(cgroup, "memory", membership):
-        limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")  # v2, v1
-        if limit and limit[0] != "max":
-            size = min(size, int(limit[0]))
-    return size
+    limits = (limit for limit, _ in cgroup.memory_limits(root, membership))
+    return int(min([psutil.virtual_memory().total, *limits]))
 
 
-def limit_threads(cgroup: Path = CGROUP) -> None:
+def memory_free(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> int:
+    """Return how many bytes this process can still get, from the machine and within its cgroups."""
+    import psutil
+
+    left = (limit - used for limit, used in cgroup.memory_limits(root, membership))
+    return int(max(0, min([psutil.virtual_memory().available, *left])))
+
+
+def shared_memory(home: Path = SHARED_MEMORY) -> float:
+    """Return how many bytes processes can still share; infinite where no file system limits them.
+
+    Docker gives a container 64 MB, unless told otherwise.
+    """
+    return shutil.disk_usage(home).free if home.is_dir() else math.inf
+
+
+def limit_threads(root: Path = cgroup.ROOT) -> None:
     """Let numerical libraries start no more threads than the CPUs granted to this process.
 
     ``import minibag`` calls this. Nothing happens on a machine that grants all the CPUs it shows,
     or where OMP_NUM_THREADS is set: that choice is the user's.
     """
-    granted = cpu_count(cgroup)
+    granted = cpu_count(root)
     if "OMP_NUM_THREADS" in os.environ or granted >= (os.cpu_count() or 1):
         return
     from threadpoolctl import threadpool_limits
@@ -103,19 +111,3 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _groups(cgroup: Path, controller: str, membership: Path) -> Iterator[Path]:
-    """Folders whose limits bind this process: the mount's root and its own groups below it."""
-    yield from (cgroup, cgroup / controller)
-    lines = membership.read_text().splitlines() if membership.is_file() else []
-    for line in lines:  # "0::/user.slice/a" (v2) or "4:cpu,cpuacct:/user.slice/a" (v1)
-        _, controllers, path = line.split(":", 2)
-        mine = not controllers or controller in controllers.split(",")
-        if mine and "/../" not in f"{path}/":  # else it lies outside this container's view
-            own = Path(cgroup, controller if controllers else "", path.lstrip("/"))
-            yield from (group for group in (own, *own.parents) if cgroup in group.parents)
-
-
-def _words(file: Path) -> list[str]:
-    return file.read_text().split() if file.is_file() else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torchvision.transforms import v2
 from minibag.data import ImageSet
 from minibag.data.decode import decode, read_image
 from minibag.data.folder import list_folder
-from minibag.machine import cpu_count
+from minibag.machine import cpu_count, shared_memory
 from minibag.nets.predictor import standardise
 from minibag.training.augment import DRAWS, augment, generator, seed_of
 from minibag.training.distributed import Team
@@ -28,6 +29,7 @@ from minibag.training.recipe import Recipe
 Batch = tuple[Tensor, Tensor]  # normalised float32 (n, 3, H, W), int64 (n,), on the device
 ORDER, VIEWS = 1, 2  # purposes of random numbers
 TEST_BATCH = 256
+PREFETCHED = 2  # batches that each worker of a DataLoader holds ready
 
 
 def plan(n: int, recipe: Recipe, epoch: int) -> list[Tensor]:
@@ -115,6 +117,9 @@ class Streamed:
         random: list[Any] = [v2.RandomResizedCrop(size, (recipe.min_scale, 1))]
         random += [v2.RandomHorizontalFlip()] if recipe.flip else []
         random += [v2.ColorJitter(change, change, change)] if change else []
+        self.here = int(os.environ.get("LOCAL_WORLD_SIZE", team.world))
+        self.workers = max(1, cpu_count() // self.here)
+        self._check_shared_memory(3 * size**2)
         self.random = partial(_random_view, change=v2.Compose([*random, v2.PILToTensor()]))
         self.still = partial(_still_view, size=size, crop=recipe.crop)
 
@@ -133,19 +138,30 @@ class Streamed:
 
     def in_order(self) -> Iterator[Batch]:
         """Yield every image once, as `image_folder` reads it with the recipe's size and crop."""
-        size = TEST_BATCH * self.team.world
+        size = min(TEST_BATCH * self.team.world, self.recipe.batch_size)
         return self._load(self.still, (), torch.arange(len(self)).split(size))
+
+    def _check_shared_memory(self, image: int) -> None:
+        """Raise OSError if the batches that workers hold at once cannot lie in shared memory."""
+        batch = math.ceil(min(self.recipe.batch_size, len(self)) / self.team.world)
+        needed, free = image * batch * (PREFETCHED * self.workers + 1) * self.here, shared_memory()
+        if needed > free:
+            raise OSError(
+                f"streaming batches of {self.recipe.batch_size} needs {needed / 1e6:.0f} MB of "
+                f"shared memory, but /dev/shm has {free / 1e6:.0f} MB free: give a container more "
+                "(docker run --shm-size=4g), or choose a smaller batch"
+            )
 
     def _load(
         self, view: Callable, key: tuple[int, ...], batches: Sequence[Tensor]
     ) -> Iterator[Batch]:
-        device, here = self.team.device, int(os.environ.get("LOCAL_WORLD_SIZE", self.team.world))
+        device = self.team.device
         shares = (batch[self.team.share].tolist() for batch in batches)
         loader: DataLoader = DataLoader(
             _Views(self.files, self.labels, view),
             # made as they are needed: there may be a million
             batch_sampler=([(*key, i) for i in share] for share in shares if share),
-            num_workers=min(max(1, cpu_count() // here), len(batches)),
+            num_workers=min(self.workers, len(batches)),
             pin_memory=device.type == "cuda",
         )
         for x, y in loader:

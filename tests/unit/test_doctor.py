@@ -28,7 +28,7 @@ def test_every_subject_is_examined_once(here):
     subjects = [finding.subject for finding in here.findings]
     assert subjects == [
         "packages", "kernel", "widgets", "threads", "memory",
-        "disk", "gpu", "data",
+        "shared", "disk", "gpu", "data",
     ]  # fmt: skip
 
 
@@ -150,6 +150,49 @@ def test_a_container_with_less_than_two_gigabytes_fails(tmp_path):
     finding = doctor.memory(quota(tmp_path, memory__max="1500000000"))
     assert finding.state == "FAIL"
     assert "1.5 GB" in finding.detail
+
+
+GB = 10**9
+
+
+def test_what_a_container_uses_is_not_free(tmp_path):
+    finding = doctor.memory(
+        quota(tmp_path, **{"memory.max": f"{4 * GB}", "memory.current": f"{38 * GB // 10}"})
+    )
+    assert finding.state == "note"
+    assert "4.0 GB, 0.2 GB free" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("check", "files"),
+    [
+        (doctor.threads, {"cpu.max": "lots"}),
+        (doctor.memory, {"memory.max": "lots"}),
+        (doctor.memory, {"memory.high": "1 2"}),
+        (doctor.memory, {"memory.limit_in_bytes": "1e9"}),
+    ],
+)
+def test_a_limit_that_cannot_be_understood_is_told(tmp_path, check, files):
+    finding = check(quota(tmp_path, **files))
+    assert finding.state == "note"
+    assert finding.detail.endswith(f"cannot read {tmp_path / next(iter(files))}")
+    assert finding.fix
+
+
+@pytest.mark.parametrize(("free", "state"), [(64e6, "note"), (float("inf"), "OK"), (1e12, "OK")])
+def test_shared_memory_that_is_too_small_to_stream_is_noted(free, state):
+    finding = doctor.shared(free)
+    assert finding.state == state
+    assert ("--shm-size" in finding.fix) == (state == "note")
+
+
+def test_a_check_that_fails_itself_does_not_hide_the_others():
+    def virtual_memory():
+        raise RuntimeError("no such field")
+
+    finding = doctor.examine(virtual_memory)
+    assert (finding.subject, finding.state) == ("virtual_memory", "FAIL")
+    assert "RuntimeError: no such field" in finding.detail
 
 
 def test_a_full_disk_fails(tmp_path):

@@ -2,14 +2,16 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import psutil
 import pytest
 
-from minibag import machine
+from minibag import cgroup, machine
 
 NOWHERE = Path("no/such/membership")
 VISIBLE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -78,6 +80,119 @@ def test_a_group_outside_the_container_is_not_followed(tmp_path):
     mount = write(tmp_path / "mount", membership="0::/../sibling")
     write(tmp_path / "sibling", memory__max="5")
     assert machine.memory_limit(mount, mount / "membership") > 5
+
+
+def refuse(monkeypatch, file, error):
+    """Let this file not be read (root may read all)."""
+    read = Path.read_bytes
+
+    def guarded(path):
+        if path == file:
+            raise error(13, "refused", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", guarded)
+
+
+GARBLED = ["", "?", "max", "many 100000", "100000", "100000 0", "-1 100000", "1 2 3", "1.5 2", "\0"]
+
+
+@pytest.mark.parametrize("text", GARBLED)
+def test_a_garbled_quota_limits_nothing_and_stops_nobody(tmp_path, text):
+    write(tmp_path, cpu__max=text, memory__max=f"{text} GB")
+    assert machine.cpu_count(tmp_path, NOWHERE) == VISIBLE
+    assert machine.memory_limit(tmp_path, NOWHERE) == psutil.virtual_memory().total
+    odd = [tmp_path / "memory.max"]
+    assert cgroup.unreadable("memory", tmp_path, NOWHERE) == odd
+
+
+@pytest.mark.parametrize("text", ["?", "many 100000", "100000", "1 2 3", "1.5 2", "\0"])
+def test_a_garbled_quota_is_named(tmp_path, text):
+    write(tmp_path, cpu__max=text)
+    assert cgroup.unreadable("cpu", tmp_path, NOWHERE) == [tmp_path / "cpu.max"]
+
+
+@pytest.mark.parametrize(("quota", "period"), [("50000", ""), ("?", "100000"), ("50000", "0")])
+def test_a_quota_of_version_1_needs_its_period(tmp_path, quota, period):
+    write(tmp_path / "cpu", cpu__cfs_quota_us=quota, cpu__cfs_period_us=period)
+    assert machine.cpu_count(tmp_path, NOWHERE) == VISIBLE
+
+
+@pytest.mark.parametrize("error", [PermissionError, OSError])
+@pytest.mark.parametrize("name", ["cpu.max", "membership"])
+def test_a_quota_that_cannot_be_read_is_named_and_does_not_stop_the_import(
+    tmp_path, monkeypatch, error, name
+):
+    write(tmp_path, membership="0::/", cpu__max="100000 100000")
+    refuse(monkeypatch, tmp_path / name, error)
+    expected = VISIBLE if name == "cpu.max" else 1
+    assert machine.cpu_count(tmp_path, tmp_path / "membership") == expected
+    machine.limit_threads(tmp_path)
+    odd = cgroup.unreadable("cpu", tmp_path, tmp_path / "membership")
+    assert odd == [tmp_path / name]
+
+
+@pytest.mark.parametrize("line", ["", "nonsense", "0:", "0::", "7:cpu", "0::/a\0b", "0::/\udcff"])
+def test_an_odd_membership_is_no_membership(tmp_path, line):
+    (tmp_path / "membership").write_bytes(os.fsencode(f"{line}\n"))
+    write(tmp_path, cpu__max="100000 100000")
+    assert machine.cpu_count(tmp_path, tmp_path / "membership") == 1
+
+
+def test_a_mount_of_version_1_that_is_named_after_both_its_controllers(tmp_path):
+    membership = write(tmp_path, membership="4:cpuacct,cpu:/a") / "membership"
+    write(tmp_path / "cpuacct,cpu" / "a", cpu__cfs_quota_us="1000", cpu__cfs_period_us="1000")
+    assert machine.cpu_count(tmp_path, membership) == 1
+
+
+def test_memory_high_binds_like_memory_max(tmp_path):
+    write(tmp_path, memory__max="4000000", memory__high="3000000")
+    assert machine.memory_limit(tmp_path, NOWHERE) == 3_000_000
+
+
+V2_STAT = "anon 1000\ninactive_file 300\nactive_file 40\nslab_reclaimable 5\nfile_dirty 9"
+V1_STAT = "cache 9\ninactive_file 1\nactive_file 1\ntotal_inactive_file 300\ntotal_active_file 45"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"memory.max": "4000", "memory.current": "3900", "memory.stat": V2_STAT},
+        {"memory.high": "4000", "memory.current": "3900", "memory.stat": V2_STAT},
+        {
+            "memory.limit_in_bytes": "4000",
+            "memory.usage_in_bytes": "3900",
+            "memory.stat": V1_STAT,
+        },
+    ],
+    ids=["max", "high", "version 1"],
+)
+def test_free_is_the_limit_without_what_is_in_use_but_for_cache(tmp_path, files):
+    write(tmp_path, **files)
+    assert machine.memory_free(tmp_path, NOWHERE) == 4000 - (3900 - 345)
+
+
+def test_the_group_with_the_least_left_binds_not_the_smallest(tmp_path):
+    membership = write(tmp_path, membership="0::/a/b") / "membership"
+    write(tmp_path / "a", memory__max="9000", memory__current="8900")
+    write(tmp_path / "a" / "b", memory__max="5000", memory__current="100")
+    assert machine.memory_limit(tmp_path, membership) == 5000
+    assert machine.memory_free(tmp_path, membership) == 100
+
+
+def test_never_less_than_nothing_is_free_and_never_more_than_the_machine_has(tmp_path, monkeypatch):
+    write(tmp_path, memory__max="4000", memory__current="5000")
+    assert machine.memory_free(tmp_path, NOWHERE) == 0
+    write(tmp_path, memory__max=f"{2**62}", memory__current="0")
+    least = types.SimpleNamespace(available=7, total=8)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: least)
+    assert machine.memory_free(tmp_path, NOWHERE) == 7
+
+
+def test_shared_memory_is_what_its_file_system_has_left(tmp_path):
+    assert machine.shared_memory(tmp_path / "nowhere") == float("inf")
+    left = machine.shared_memory(tmp_path)
+    assert 0 < left <= shutil.disk_usage(tmp_path).total
 
 
 def test_threads_follow_the_environment():

@@ -73,10 +73,23 @@ def test_views_do_not_depend_on_workers_or_processes(folder, monkeypatch):
 def test_validation_sees_the_pixels_that_whoever_measures_the_model_sees(folder, size, crop):
     """The kept middle of the square; for 64 pixels, these photographs are enlarged."""
     recipe = replace(RECIPE, image_size=size, crop=crop)
-    x, y = next(open_images(folder, recipe, ALONE).in_order())
+    x, y = map(torch.cat, zip(*open_images(folder, recipe, ALONE).in_order(), strict=True))
     read = mb.image_folder(folder, size, crop=crop)
     assert torch.equal(x, mb.nets.normalise(read.images))
     assert y.tolist() == read.labels.tolist() == sorted(y.tolist())
+
+
+def test_a_shared_memory_that_batches_do_not_fit_is_told_before_the_work(folder, monkeypatch):
+    """Docker gives 64 MB: workers were killed by a bus error in the middle of an epoch."""
+    monkeypatch.setattr("minibag.training.loaders.cpu_count", lambda: 3)
+    recipe = replace(RECIPE, batch_size=5, image_size=14)
+    needed = 3 * 14 * 14 * 5 * (2 * 3 + 1)
+    monkeypatch.setattr("minibag.training.loaders.shared_memory", lambda: needed - 1)
+    with pytest.raises(OSError, match=r"batches of 5 needs .* of shared memory.*--shm-size"):
+        fit(small_net(), folder, recipe=recipe)
+    monkeypatch.setattr("minibag.training.loaders.shared_memory", lambda: needed)
+    streamed = open_images(folder, recipe, ALONE)
+    assert next(len(y) for _, y in streamed.in_order()) == 5  # no more than it was counted for
 
 
 def test_missing_and_empty_folders_are_told(folder, tmp_path):
