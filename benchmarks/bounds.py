@@ -38,6 +38,7 @@ from torch.fx.experimental.optimization import fuse
 from benchmarks import record, ways
 from benchmarks.heatmap import peak_memory, timed
 from benchmarks.ledger import Floors, Ledger, print_floors
+from minibag.exact import set_tf32
 from minibag.nets import BagNet, folded
 
 LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
@@ -72,7 +73,7 @@ def machine(maps: list[tuple[int, int, int]], precisions: Sequence[str], args: A
     if kind == "cpu":
         rates["cache"] = bandwidth(SMALL, args)
     for precision in precisions:
-        ways.set_tf32(precision)
+        set_tf32(precision == "tf32")
         todo = ways.products(SQUARES[kind], maps, args.batch, ways.DTYPES[precision], args.device)
         rates[precision] = max(work / pace(f, args.seconds / 100, args.device) for work, f in todo)
     return rates
@@ -87,7 +88,7 @@ def measured(
     """
     form = LAYOUTS[setting["layout"]]
     net, thin, x = (each.to(memory_format=form) for each in (net, thin, x))
-    ways.set_tf32(setting["precision"])
+    set_tf32(setting["precision"] == "tf32")
     if setting["compiled"]:
         torch.compiler.reset()  # else too many networks share a place in its cache
     wrap: ways.Wrap = torch.compile if setting["compiled"] else lambda way: way
@@ -117,7 +118,7 @@ def network(name: str, side: int, settings: Sequence[dict[str, Any]], args: Any)
     net = ways.lived_in(name, args.device)
     x = torch.randn(args.batch, 3, side, side, device=args.device)
     with torch.no_grad():
-        ways.set_tf32("fp32")
+        set_tf32(False)
         thin = folded(net) if isinstance(net, BagNet) else fuse(net)
         expected = net(x)
         error = float((thin(x) - expected).abs().max() / expected.abs().max())

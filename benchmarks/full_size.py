@@ -31,6 +31,7 @@ import minibag as mb
 from benchmarks import record, zoo
 from minibag.data import ImageSet
 from minibag.data.imagenette import find_imagenette
+from minibag.exact import set_tf32
 from minibag.machine import accelerator
 from minibag.nets import as_predictor, build
 from minibag.training import Recipe, fit
@@ -172,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         changed = replace(RECIPE, **dict(args.set))
     except (TypeError, ValueError) as error:
         parser.error(f"--set: {error}")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    set_tf32(False)
     name = "full_size" + "_tuning" * args.tune + "_trial" * bool(args.limit)
     runs, until = recorded(name), time.monotonic() + 60 * args.minutes
     settings, failed = "".join(f",{key}={value}" for key, value in sorted(args.set)), []

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 import minibag as mb
 from benchmarks import record
 from benchmarks.watch import watched
+from minibag.exact import set_tf32
 from minibag.nets import BagNet, count
 
 TARGET = 3
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("--q", type=int, nargs="*", default=[9, 17, 33])
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    set_tf32(False)
     rate = matmul_rate(device)
     print(f"{device}: matrix product {rate / 1e9:.0f} G multiply-adds/s in float32")
     rows = [measure(q, centred, args, device) for q in args.q for centred in (False, True)]

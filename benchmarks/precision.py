@@ -26,9 +26,10 @@ import minibag as mb
 from benchmarks import record
 from benchmarks.zoo import RUNS
 from minibag.data import ImageSet
+from minibag.exact import set_tf32
 from minibag.experiments import fragile, in_precision
 from minibag.experiments.precision import KINDS
-from minibag.nets import BagNet, NetPredictor, as_predictor
+from minibag.nets import BagNet, NetPredictor, as_predictor, normalise
 from minibag.nets.predictor import filled
 from minibag.stats import wilson_interval
 from minibag.training.checkpoint import load_checkpoint
@@ -53,9 +54,8 @@ def with_net(model: NetPredictor, net: nn.Module) -> NetPredictor:
     return as_predictor(net, model.classes, model.architecture, model.card)
 
 
-def row(what: str, model: NetPredictor, images: ImageSet, exact: np.ndarray) -> dict[str, Any]:
+def row(what: str, logits: np.ndarray, images: ImageSet, exact: np.ndarray) -> dict[str, Any]:
     """Return and print accuracy, its interval, and how far logits are from those in fp32."""
-    logits = model.logits(images)
     valid, guess = np.isfinite(logits).all(1), logits.argmax(1)
     right = int(((guess == images.labels) & valid).sum())
     low, high = wilson_interval(right, len(images))
@@ -73,13 +73,15 @@ def rounded(model: NetPredictor, images: ImageSet, exact: np.ndarray) -> dict[st
     rows = {}
     for kind in KINDS:
         with in_precision(model.net, kind):
-            rows[kind] = row(f"  {kind}, rounded", model, images, exact)
+            rows[kind] = row(f"  {kind}, rounded", model.logits(images), images, exact)
     return rows
 
 
-def tf32(allowed: bool) -> None:
-    """Let a GPU multiply in TF32, or not."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+@torch.no_grad()
+def as_allowed(model: NetPredictor, images: ImageSet) -> np.ndarray:
+    """Return logits in whatever precision is allowed now; those of the model itself are exact."""
+    net, batches = model.net.eval(), torch.from_numpy(images.images).split(model.batch_size)
+    return torch.cat([net(normalise(x, DEVICE)).float() for x in batches]).cpu().numpy()
 
 
 def on_machine(model: NetPredictor, images: ImageSet, exact: np.ndarray) -> dict[str, Any]:
@@ -87,10 +89,11 @@ def on_machine(model: NetPredictor, images: ImageSet, exact: np.ndarray) -> dict
     rows = {}
     for kind in KINDS[1:] if DEVICE == "cuda" else DTYPES:  # no CPU has TF32
         few = slice(None, None, EVERY if (DEVICE, kind) == ("cpu", "fp16") else 1)
-        tf32(kind == "tf32")
+        set_tf32(kind == "tf32")
         with torch.autocast(DEVICE, DTYPES.get(kind), enabled=kind in DTYPES):
-            rows[kind] = row(f"  {kind}, {DEVICE}", model, images[few], exact[few])
-    tf32(False)
+            logits = as_allowed(model, images[few])
+        rows[kind] = row(f"  {kind}, {DEVICE}", logits, images[few], exact[few])
+    set_tf32(False)
     return rows
 
 
@@ -134,7 +137,9 @@ def storage(n: int | None) -> dict[str, Any]:
             images = photographs(model, n)
             exact = kinds["fp32"].logits(images)
             print(f"{name}, kernels kept in")
-            found[name] = {kind: row(f"  {kind}", m, images, exact) for kind, m in kinds.items()}
+            found[name] = {
+                kind: row(f"  {kind}", m.logits(images), images, exact) for kind, m in kinds.items()
+            }
     print(
         "fp16 in files:", f"{len(found)} models" if found else "skipped, runs/ has no fp32 weights"
     )
@@ -151,7 +156,7 @@ def main() -> None:
     if strange := {*options.parts} - {"networks", "storage"}:
         parser.error(f"no part {', '.join(strange)}: there are networks and storage")
     parts = options.parts or ["networks", "storage"]
-    tf32(False)  # what is rounded here must not be rounded once more by a GPU
+    set_tf32(False)  # what is rounded here must not be rounded once more by a GPU
     if "networks" in parts:
         nets, sweep = networks(options.models, options.n)
         result = {"device": DEVICE, "strength": FRAGILE, "nets": nets, "sweep": {SWEPT: sweep}}

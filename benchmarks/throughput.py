@@ -29,8 +29,8 @@ from torchvision.models import resnet50
 
 import minibag as mb
 from benchmarks import full_size, record
-from benchmarks.ways import set_tf32
 from benchmarks.zoo import NETS, SIDE
+from minibag.exact import set_tf32
 from minibag.nets import build, normalise
 from minibag.training import Recipe, fit
 
@@ -126,9 +126,9 @@ def at_full_size(
         x = normalise(images.images[:batch], device)
         y = torch.from_numpy(images.labels[:batch]).to(device)
         for precision in ("fp32", "tf32"):
-            set_tf32(precision)
+            set_tf32(precision == "tf32")
             row[f"plain {precision}"] = rate(plain_step(net, x, y), seconds, device)
-        set_tf32("fp32")
+        set_tf32(False)
         for way, recipe in recipes.items():
             row[way] = own_rate(net, images, recipe, device)
         rows[name] = row
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=usual, help="that each figure is measured")
     seconds = parser.parse_args().seconds
     device, name = torch.device("cuda" if gpu else "cpu"), "throughput_gpu" if gpu else "throughput"
-    set_tf32("fp32")
+    set_tf32(False)
     result: dict[str, Any] = {"device": str(device), "loops": against_plain(seconds, device)}
     result["networks"] = against_resnet(seconds, device)
     record.write(name, result)

@@ -44,12 +44,6 @@ def lived_in(name: str, device: torch.device) -> nn.Module:
     return net
 
 
-def set_tf32(precision: str) -> None:
-    """Let NVIDIA's products and convolutions round to TF32 if the precision is that."""
-    allowed = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-
-
 def pointwise(net: nn.Module, x: Tensor) -> list[tuple[int, int, int]]:
     """Return map side and channels in and out of all different 1x1 convolutions of a network."""
     found: dict[tuple[int, int, int], None] = {}

@@ -2,8 +2,8 @@
 
 Every method is called ``method(net, x, target)``, with normalised images x (N, 3, H, W) and a
 class for all images or one for each. It works where the network is, whatever device x and other
-tensors lie on, and returns a map (N, H, W) on the device of x. Networks are read in evaluation mode
-and left as they were: mode, weights and gradients.
+tensors lie on, and returns a map (N, H, W) on the device of x. Networks are read in evaluation
+mode, in full precision (`minibag.exact`), and left as they were: mode, weights and gradients.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from minibag.exact import exact
 from minibag.machine import device_of
 
 Target = int | Sequence[int] | NDArray[np.integer] | Tensor
@@ -41,7 +42,7 @@ def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         targets = targets.long().expand(len(x))
         options = {k: v.to(here) if isinstance(v, Tensor) else v for k, v in options.items()}
         size = max(1, PIXELS // (x.shape[2] * x.shape[3]))
-        with _evaluating(net):
+        with _evaluating(net), exact():
             parts = zip(x.detach().to(here).split(size), targets.split(size), strict=True)
             maps = [function(net, *part, **options).detach() for part in parts]
         return torch.cat(maps).to(x.device)

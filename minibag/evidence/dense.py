@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from minibag.exact import exact
 
 # Pixels of a map that a stage works on at a time: on a CPU few, so that they stay in its cache.
 CPU_PIXELS, GPU_PIXELS = 1 << 12, 1 << 16
@@ -67,7 +68,7 @@ def heatmap(
     classes = _classes(target, net.fc.out_features)
     kept = math.gcd(stride, net.stride)
     margin = (net.patch_size - 1) // 2
-    with torch.no_grad(), _full_precision(net.fc.weight.device.type):
+    with torch.no_grad(), exact():
         padded = nn.functional.pad(x.to(net.fc.weight), (margin,) * 4)[None]
         padded = padded.contiguous(memory_format=torch.channels_last)
         logits = _logits(net.with_stride(kept).eval(), classes)
@@ -118,16 +119,3 @@ def _in_bands(
             out = x.new_empty(whole).permute(0, 3, 1, 2)  # channels last in memory
         out[..., top:bottom, :] = band
     return out
-
-
-@contextmanager
-def _full_precision(device_type: str) -> Iterator[None]:
-    """No autocast and no TF32, to which NVIDIA convolutions round by default."""
-    # Once somebody has set this, cudnn.allow_tf32 can no longer be read.
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before, convolutions.fp32_precision = convolutions.fp32_precision, "ieee"
-    try:
-        with torch.autocast(device_type, enabled=False):
-            yield
-    finally:
-        convolutions.fp32_precision = before

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from minibag.bag import PatchGrid
+from minibag.exact import exact
 from minibag.machine import whole_file
 from minibag.nets.architecture import build, count
 from minibag.nets.bagnet import BagNet
@@ -154,7 +155,7 @@ class NetPredictor:
     def _run(self, function: Callable[[Tensor], Tensor], images: Images) -> Floats:
         """Return ``function`` of the images (an array or an ImageSet), batch by batch."""
         images, home = getattr(images, "images", images), next(self.net.parameters())
-        with evaluating(self.net):
+        with evaluating(self.net), exact():
             parts = [
                 function(normalise(batch, home.device).to(home.dtype)).float()
                 for batch in np.split(images, range(self.batch_size, len(images), self.batch_size))

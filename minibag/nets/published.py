@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from minibag.exact import set_tf32
+
 ADDRESS = (
     "https://bitbucket.org/wielandbrendel/bag-of-feature-pretrained-models/raw/"
     "249e8fa82c0913623a807d9d35eeab9da7dcc2a8/"
@@ -27,7 +29,8 @@ def load_published(net: nn.Module, patch_size: int, weights: str) -> None:
     The file (60 to 75 MB) is fetched once, into the user's cache folder. These weights need
     float32: BagNet-33 is right on 66.7 % of ImageNet in float32, 64.2 % in TF32 and 58.0 % in
     float16, since rounding grows where a batch norm enlarges a nearly dead channel. NVIDIA
-    convolutions round to TF32 unless told otherwise, so this switches that off for the process.
+    convolutions round to TF32 unless told otherwise, so this switches that off for the process
+    (see `minibag.exact`: what the library measures is exact anyway).
 
     Raises
     ------
@@ -50,8 +53,7 @@ def load_published(net: nn.Module, patch_size: int, weights: str) -> None:
             "centred=False; load them so, then replace net.fc for other classes"
         )
     net.load_state_dict(state)
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    set_tf32(False)
 
 
 def fetch(name: str) -> Path:

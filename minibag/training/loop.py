@@ -15,6 +15,7 @@ from torch.random import fork_rng
 from tqdm.auto import tqdm
 
 from minibag.data import ImageSet
+from minibag.exact import exact
 from minibag.training import prepare
 from minibag.training.augment import mix
 from minibag.training.checkpoint import hold
@@ -156,12 +157,13 @@ def train_step(run: Run, x: Tensor, y: Tensor) -> None:
 
 @torch.no_grad()
 def evaluate(net: nn.Module, images: Images, team: Team) -> dict[str, float]:
-    """Return loss and accuracy on all images, in float32 and evaluation mode."""
+    """Return loss and accuracy on all images, in evaluation mode and exactly, see `exact`."""
     net.eval()
     total = torch.zeros(2, device=team.device)
-    for x, y in images.in_order():
-        logits = net(x)
-        loss = nn.functional.cross_entropy(logits, y, reduction="sum")
-        total += torch.stack([loss, (logits.argmax(1) == y).sum()])
+    with exact():
+        for x, y in images.in_order():
+            logits = net(x)
+            loss = nn.functional.cross_entropy(logits, y, reduction="sum")
+            total += torch.stack([loss, (logits.argmax(1) == y).sum()])
     loss, correct = team.sum(total).tolist()
     return {"val_loss": loss / len(images), "val_accuracy": correct / len(images)}

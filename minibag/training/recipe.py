@@ -53,8 +53,8 @@ class Recipe:
         0..1; it is what is validated and what the network ends with. 0 is off. Early on the decay
         is (1 + steps) / (10 + steps), so that the first weights are soon forgotten.
     precision : "fp32", "bf16", "fp16" (with loss scaling), or "auto": bf16 on a GPU that has it,
-        else fp32. Weights and validation are always in fp32, which NVIDIA's convolutions round
-        to TF32 unless ``torch.backends.cudnn.allow_tf32`` is off.
+        else fp32, which NVIDIA's convolutions round to TF32 while they train, unless
+        ``minibag.exact.set_tf32(False)`` forbids it. Weights and validation are always in fp32.
     channels_last : memory layout, faster for convolutions; not used on a CPU for networks with a
         strided 1x1 convolution of fewer than 16 channels, which oneDNN gets wrong
     compile : fuse operations with ``torch.compile``; pays on long runs

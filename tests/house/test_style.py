@@ -15,14 +15,15 @@ MODULES = sorted((ROOT / "minibag").rglob("*.py"))
 ARROWS = {
     "bag": set(),
     "cgroup": set(),
+    "exact": set(),
     "machine": {"cgroup"},
     "stats": set(),
     "data": {"machine"},
     "words": {"bag", "machine", "data"},
-    "nets": {"bag", "machine", "words"},
-    "evidence": {"bag", "machine", "data"},
+    "nets": {"bag", "exact", "machine", "words"},
+    "evidence": {"bag", "data", "exact", "machine"},
     "experiments": {"bag", "data", "machine", "stats", "words", "nets", "evidence"},
-    "training": {"data", "machine", "nets"},
+    "training": {"data", "exact", "machine", "nets"},
 }
 
 
