@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from minibag.words.vocabulary import Vocabulary
+from minibag.words.vocabulary import Vocabulary, as_rows
 
 Floats = NDArray[np.floating]
 
@@ -45,7 +45,7 @@ class Encoder(TransformerMixin, BaseEstimator):
 class WordEncoder(Encoder):
     """An encoder that stands on a vocabulary."""
 
-    learned: ClassVar[dict[str, str]] = {"words_": "KD"}
+    learned: ClassVar[dict[str, str]] = {"words_": "KD", "counts_": "K"}
     n_words: int
     random_state: Any
 
@@ -66,7 +66,7 @@ class WordEncoder(Encoder):
 
     @property
     def words_(self) -> Floats:
-        """The words (K, D)."""
+        """The words (K, D); words that are put in come without ``counts_``."""
         return self.vocabulary_.words_
 
     @words_.setter
@@ -74,11 +74,14 @@ class WordEncoder(Encoder):
         self.vocabulary_ = self._new_vocabulary()
         self.vocabulary_.words_ = words
 
-    def one_hot(self, rows: Floats) -> csr_matrix:
-        """One-hot words of patches (P, D): sparse (P, K)."""
-        words = self.vocabulary_.predict(rows)
-        ones, starts = np.ones(len(words), np.float32), np.arange(len(words) + 1)
-        return csr_matrix((ones, words, starts), shape=(len(words), len(self.words_)))
+    @property
+    def counts_(self) -> NDArray[np.int64]:
+        """How many descriptors each word was learned from (K,)."""
+        return self.vocabulary_.counts_
+
+    @counts_.setter
+    def counts_(self, counts: NDArray[np.int64]) -> None:
+        self.vocabulary_.counts_ = counts
 
 
 class HistogramEncoder(WordEncoder):
@@ -97,7 +100,7 @@ class HistogramEncoder(WordEncoder):
     random_state : seed of the vocabulary
     """
 
-    learned: ClassVar = {"words_": "KD", "idf_": "I"}
+    learned: ClassVar = {**WordEncoder.learned, "idf_": "I"}
     levels: Sequence[int] = (1,)
     idf_: Floats = np.ones(1, np.float32)  # all words weigh the same until `learn_idf`
 
@@ -164,8 +167,9 @@ class HistogramEncoder(WordEncoder):
         """How much each patch counts for each word: (P, K), rows sum to 1."""
         rows = patches.reshape(-1, patches.shape[-1])
         if self.assignment == "hard":
-            return self.one_hot(rows)
-        return softmax(-(self.vocabulary_.transform(rows) ** 2) / (2 * self.sigma**2), axis=1)
+            return self.vocabulary_.one_hot(as_rows(rows))
+        squares = self.vocabulary_.squared_distances(as_rows(rows))
+        return softmax(-squares / (2 * self.sigma**2), axis=1)
 
     def _membership(self, shape: tuple[int, ...]) -> Floats:
         """Weight of every patch in every cell of the image: (cells, P), P = h * w * S.

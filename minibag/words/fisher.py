@@ -38,8 +38,8 @@ class VLADEncoder(WordEncoder):
         self.random_state = random_state
 
     def _encode(self, patches: Floats) -> Floats:
-        rows = as_rows(patches)
-        code = self.one_hot(rows)
+        rows = as_rows(patches).astype(np.float64)
+        code = self.vocabulary_.one_hot(rows)
         count = np.asarray(code.sum(0)).reshape(-1, 1)
         return power_normalise((code.T @ rows - count * self.words_).ravel())
 
@@ -77,7 +77,7 @@ class FisherEncoder(Encoder):
         need = max(self.n_words, self.n_components)
         if len(rows) < need:
             raise ValueError(f"a Fisher vector needs {need} descriptors or more, got {len(rows)}")
-        pca = PCA(self.n_components, random_state=self.random_state).fit(rows)
+        pca = PCA(self.n_components, random_state=self.random_state).fit(rows.astype(np.float64))
         self.mean_, self.axes_ = pca.mean_, pca.components_
         mixture = GaussianMixture(
             self.n_words,
@@ -86,13 +86,13 @@ class FisherEncoder(Encoder):
             max_iter=50,
             init_params="k-means++",
             random_state=self.random_state,
-        ).fit(self._reduce(rows).astype(np.float64))
-        learned = mixture.weights_, mixture.means_, np.sqrt(mixture.covariances_)
-        self.weights_, self.means_, self.deviations_ = (a.astype(np.float32) for a in learned)
+        ).fit(self._reduce(rows))
+        self.weights_, self.means_ = mixture.weights_, mixture.means_
+        self.deviations_ = np.sqrt(mixture.covariances_)
         return self
 
     def _reduce(self, rows: Floats) -> Floats:
-        return (rows - self.mean_) @ self.axes_.T
+        return (rows.astype(np.float64) - self.mean_) @ self.axes_.T
 
     def _encode(self, patches: Floats) -> Floats:
         x = self._reduce(as_rows(patches))  # (P, D')

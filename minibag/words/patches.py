@@ -129,7 +129,7 @@ class LocalColor(PatchDescriptor):
         )
 
     def _maps(self, image: NDArray[Any]) -> Floats:
-        colours = image.transpose(0, 2, 1).astype(np.float32) / 255  # (H, 3, W)
+        colours = image.transpose(0, 2, 1).astype(np.float64) / 255  # (H, 3, W)
         one = np.ones_like(colours[:, :1])
         return np.concatenate([one, colours, colours**2], axis=1)[:, None]
 

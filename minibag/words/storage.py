@@ -48,7 +48,7 @@ def save_bag(model: Any, path: str | Path) -> None:
         "classes": model.classes,
         "labels": model.classes_.tolist(),
     }
-    arrays = {name: getattr(encoder, name) for name in encoder.learned}
+    arrays = {n: getattr(encoder, n) for n in encoder.learned if hasattr(encoder, n)}
     arrays |= {name: getattr(model, name) for name in HEAD}
     metadata = {KIND: json.dumps(header, default=_plain)}  # one key: several change their order
     with whole_file(path) as part:
@@ -82,6 +82,8 @@ def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
     if model.classifier not in LINEAR or model.classes_.shape != (n_classes,) or n_classes < 2:
         raise ValueError(f"classifier {model.classifier!r} of classes {model.classes_}")
     axes = {**encoder.learned, **HEAD}
+    if "counts_" not in arrays:  # of a file of older days, or of words that were put in by hand
+        axes.pop("counts_", None)
     _check_axes(arrays, axes, K=encoder.n_words, C=1 if n_classes == 2 else n_classes)
     model.encoder_ = bag = BagEncoder(model.features, encoder, random_state=model.random_state)
     bag.features_, bag.encoder_ = model.features, encoder

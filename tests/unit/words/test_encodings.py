@@ -196,6 +196,24 @@ def test_parameters_that_give_empty_or_undefined_vectors_are_refused(descriptors
             learn(descriptors)
 
 
+def test_a_fisher_mixture_does_not_see_flat_patches(descriptors):
+    """A Gaussian on zeros would have no width, and axes through them would point at nothing."""
+    rows = descriptors.reshape(-1, D)
+    flat = np.concatenate([np.zeros((300, D), np.float32), rows])
+    with_flat, without = (FisherEncoder(4, n_components=5).fit(x) for x in (flat, rows))
+    for name in FisherEncoder.learned:
+        np.testing.assert_allclose(getattr(with_flat, name), getattr(without, name), atol=1e-6)
+
+
+def test_a_fisher_mixture_is_learned_from_a_random_sample(descriptors, monkeypatch):
+    """Were it the first descriptors, the last images of a set would have no Gaussian."""
+    monkeypatch.setattr("minibag.words.fisher.MAX_DESCRIPTORS", 150)
+    rows = descriptors.reshape(-1, D)
+    encoder = FisherEncoder(4, n_components=5).fit(np.concatenate([rows, rows + 20]))
+    middle = encoder.mean_.mean() - rows.mean()
+    assert middle == pytest.approx(10, abs=20 * 5 * np.sqrt(0.25 / 150))
+
+
 def test_wrong_input_is_refused(descriptors):
     with pytest.raises(ValueError, match=r"expected descriptors \(N, h, w, D\)"):
         HistogramEncoder(4).fit(descriptors).transform(descriptors[0, 0, 0])

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster._kmeans import _kmeans_plusplus as kmeans_plusplus
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from minibag.words import Vocabulary
@@ -31,8 +33,58 @@ def test_scikit_learns_contract(estimator, check):
 
 
 def test_words_are_those_of_scikit_learns_k_means(vocabulary, descriptors):
-    expected = vocabulary.kmeans_.predict(descriptors.reshape(-1, 16))
-    assert np.array_equal(vocabulary.predict(descriptors).ravel(), expected)
+    rows = descriptors.reshape(-1, 16).astype(float)
+    kmeans = MiniBatchKMeans(20, init_size=200, batch_size=4096, n_init=1, random_state=0).fit(rows)
+    np.testing.assert_allclose(vocabulary.words_, kmeans.cluster_centers_, atol=1e-6)
+    assert np.array_equal(vocabulary.predict(descriptors).ravel(), kmeans.labels_)
+    assert np.array_equal(vocabulary.counts_, np.bincount(kmeans.labels_, minlength=20))
+
+
+def test_k_means_begins_with_a_look_at_ten_descriptors_a_word(monkeypatch):
+    """scikit-learn's own 12,288 take twice as long at 400 words, and lower the error by 0.4 %."""
+    looked_at = []
+
+    def spy(X, *args, **kwargs):
+        looked_at.append(len(X))
+        return kmeans_plusplus(X, *args, **kwargs)
+
+    monkeypatch.setattr("sklearn.cluster._kmeans._kmeans_plusplus", spy)
+    Vocabulary(20).fit(np.random.default_rng(0).random((3000, 16)))
+    assert looked_at == [200]
+
+
+def test_more_descriptors_than_are_learned_from_are_drawn_at_random(descriptors, monkeypatch):
+    """Were they the first ones, the last images of a set would have no words."""
+    monkeypatch.setattr("minibag.words.vocabulary.MAX_DESCRIPTORS", 100)
+    rows = np.concatenate([descriptors.reshape(-1, 16)[:500], 5 + descriptors.reshape(-1, 16)])
+    vocabulary = Vocabulary(10).fit(rows)
+    assert vocabulary.counts_.sum() == 100
+    share = vocabulary.counts_[vocabulary.words_.mean(1) > 2].sum() / 100
+    assert share == pytest.approx(1050 / 1550, abs=5 * np.sqrt(0.25 / 100))
+
+
+def test_a_batch_moves_words_to_the_mean_of_all_descriptors_that_were_nearest(descriptors):
+    first, second, third = descriptors[:2], descriptors[2:4], descriptors[4:]
+    vocabulary = Vocabulary(9).fit(first)
+    words, counts = vocabulary.words_.astype(float), vocabulary.counts_.astype(float)
+    for batch in (second, third):
+        vocabulary.partial_fit(batch)
+        rows = batch.reshape(-1, 16).astype(float)
+        nearest = cdist(rows, words).argmin(1)
+        for k in range(9):
+            total = counts[k] * words[k] + rows[nearest == k].sum(0)
+            counts[k] += (nearest == k).sum()
+            words[k] = total / counts[k]
+        np.testing.assert_allclose(vocabulary.words_, words, atol=1e-5)
+        assert np.array_equal(vocabulary.counts_, counts)
+
+
+def test_words_of_unknown_weight_refuse_another_batch(vocabulary, descriptors):
+    bare = Vocabulary(20)
+    bare.words_ = vocabulary.words_
+    with pytest.raises(ValueError, match="without counts_"):
+        bare.partial_fit(descriptors)
+    assert np.array_equal(bare.fit(descriptors).words_, vocabulary.words_)
 
 
 @settings(max_examples=30)
