@@ -70,13 +70,14 @@ class BagEncoder(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Images, y: Any = None) -> Self:
-        """Learn the codebook from a random sample of the images."""
+        """Learn the codebook from a random sample of the images, and tf-idf from all of them."""
         rng = check_random_state(self.random_state)
         images = _draw(X, self.max_images, rng)
         self._start(images)
         self.encoder_.fit(self._sample(images, rng))
         if getattr(self.encoder_, "tfidf", False):
-            self.encoder_.learn_idf(self.transform(images))
+            occurring = self.map_descriptors(repeat(self.encoder_.occurring), X)
+            self.encoder_.learn_idf(np.concatenate(occurring))
         return self
 
     def partial_fit(self, X: Images, y: Any = None) -> Self:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
 
 from minibag.words.vocabulary import Vocabulary, as_rows
 
@@ -124,10 +125,16 @@ class HistogramEncoder(WordEncoder):
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Learn the vocabulary from descriptors (..., D); the idf too, if they are (N, h, w, D)."""
         super().fit(X)
-        self.idf_ = HistogramEncoder.idf_
+        self.__dict__.pop("idf_", None)  # of an earlier fit
         if self.tfidf and np.ndim(X) > 3:
-            self.learn_idf(np.stack([self._count(patches) for patches in per_image(X)]))
+            self.learn_idf(self.occurring(X))
         return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Let the vocabulary learn from one more batch; ValueError with tf-idf (see `fit`)."""
+        if self.tfidf:
+            raise ValueError("no tf-idf batch by batch: it is learned from a whole set, use fit")
+        return super().partial_fit(X)
 
     def _new_vocabulary(self) -> Vocabulary:
         if self.assignment not in ("hard", "soft") or self.norm not in (None, "sqrt", "l2"):
@@ -141,11 +148,23 @@ class HistogramEncoder(WordEncoder):
             raise ValueError(f"levels must hold whole numbers from 1 on, got {self.levels}")
         return super()._new_vocabulary()
 
-    def learn_idf(self, histograms: Floats) -> None:
-        """Learn how rare each word is from the plain histograms of images (N, F)."""
-        df = (histograms > 0).sum(0)
-        idf = np.log(len(histograms) / np.maximum(df, 1))
+    def occurring(self, X: ArrayLike) -> NDArray[np.bool_]:
+        """Return which words occur in each image: descriptors (N, h, w, D) to bool (N, F)."""
+        return np.stack([self._count(patches) > 0 for patches in per_image(X)])
+
+    def learn_idf(self, occurring: NDArray[Any]) -> None:
+        """Learn how rare each word is from all images of a set: (N, F), over 0 where it occurs."""
+        df = (occurring > 0).sum(0)
+        idf = np.log(len(occurring) / np.maximum(df, 1))
         self.idf_ = np.where(df > 0, idf, 0).astype(np.float32)
+
+    def _rarity(self) -> Floats:
+        """Return the weight of each word (F,), or (1,) if all weigh the same."""
+        if self.tfidf and "idf_" not in vars(self):
+            raise NotFittedError(
+                "tf-idf has seen no images: fit on (N, h, w, D), use BagEncoder, or learn_idf"
+            )
+        return self.idf_
 
     @property
     def mixes_patches(self) -> str:
@@ -154,7 +173,7 @@ class HistogramEncoder(WordEncoder):
         return f"norm={self.norm!r} {causes[self.norm]}" if self.norm else ""
 
     def _encode(self, patches: Floats) -> Floats:
-        vector = self._count(patches) * self.idf_
+        vector = self._count(patches) * self._rarity()
         if self.norm == "sqrt":
             return np.sqrt(vector)
         return unit(vector) if self.norm == "l2" else vector
@@ -195,7 +214,7 @@ class HistogramEncoder(WordEncoder):
     def _vote(self, patches: Floats, weights: Floats) -> NDArray[np.float64]:
         h, w, s, _ = patches.shape
         membership = self._membership((h, w, s)).astype(np.float64)  # (cells, P)
-        weights = weights * self.idf_[:, None]
+        weights = weights * self._rarity()[:, None]
         table = weights.reshape(len(membership), -1, weights.shape[1])  # (cells, K, C)
         code = self._words(patches)  # (P, K)
         votes = sum(m[:, None] * (code @ t) for m, t in zip(membership, table, strict=True))

@@ -5,6 +5,7 @@ from itertools import repeat
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline, make_union
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -137,6 +138,30 @@ def test_tfidf_is_learned_from_whole_images(critters):
     h = plain.fit_transform(critters)
     idf = np.log(50 / (h > 0).sum(0))
     np.testing.assert_allclose(bag.fit_transform(critters), h * idf, atol=1e-6)
+
+
+def test_tfidf_is_learned_from_all_images_not_from_those_that_the_words_came_from(critters):
+    """Words that the draw lacks would weigh 0, and all others be off."""
+    params = dict(max_descriptors=200, max_images=9, batch_size=8)
+    plain = BagEncoder(DenseSIFT(8), HistogramEncoder(12), **params)
+    h = plain.fit_transform(critters)
+    bag = BagEncoder(DenseSIFT(8), HistogramEncoder(12, tfidf=True), **params)
+    for images in (critters, lambda: (critters[i : i + 7] for i in range(0, 50, 7))):
+        np.testing.assert_allclose(
+            bag.fit(images).encoder_.idf_, np.log(50 / (h > 0).sum(0)), rtol=1e-6
+        )
+    with pytest.raises(ValueError, match="read before"):
+        bag.fit(iter([critters]))
+
+
+def test_tfidf_that_has_seen_no_images_is_an_error_not_a_weight_of_one(critters):
+    descriptors = DenseSIFT(8).transform(critters.images)
+    encoder = HistogramEncoder(12, tfidf=True).fit(descriptors)
+    encoder.fit(descriptors.reshape(-1, 128))  # patches of no image
+    with pytest.raises(NotFittedError, match="no images"):
+        encoder.transform(descriptors)
+    with pytest.raises(NotFittedError, match="no images"):
+        encoder.votes(descriptors, np.ones((12, 2)))
 
 
 @pytest.mark.parametrize(
