@@ -113,7 +113,7 @@ class Predictor(Protocol):
         ...
 
     def predict_proba(self, images: NDArray[np.uint8]) -> Floats:
-        """Return the probability of every class: (N, C), rows sum to 1."""
+        """Return the probability of every class, the softmax of the logits: (N, C)."""
         ...
 
 

@@ -82,9 +82,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         if y is None and isinstance(X, np.ndarray):
             raise ValueError("requires y to be passed, but the target y is None: an array has none")
         head = new_head(self.classifier, self.C, self.random_state)
-        self.encoder_ = BagEncoder(
-            self.features, self._new_encoder(), n_jobs=self.n_jobs, random_state=self.random_state
-        ).fit(X)
+        self.encoder_ = self.images_to_vectors(self._new_encoder()).fit(X)
         seen: list[tuple[Any, ...]] = []
         vectors = self.encoder_.transform(partial(_note_labels, X, seen) if y is None else X)
         labels = np.concatenate([s[0] for s in seen]) if y is None else np.asarray(y)
@@ -93,6 +91,12 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         self.classes = tuple(map(str, names))
         self._fit_head(head, vectors, labels)
         return self
+
+    def images_to_vectors(self, encoder: Any) -> BagEncoder:
+        """Return the unfitted step that stands before the head."""
+        return BagEncoder(
+            self.features, encoder, n_jobs=self.n_jobs, random_state=self.random_state
+        )
 
     def _new_encoder(self) -> Any:
         if not isinstance(self.encoding, str):
@@ -131,28 +135,26 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def logits(self, images: Images) -> Floats:
-        """Return the score of every class (N, C); two classes get opposite scores."""
+        """Return the score of every class (N, C).
+
+        Two classes share the one score of `decision_function`: half of it speaks for the second
+        and against the first, so that the difference is the score, and softmax the logistic
+        function of it.
+        """
         scores = self.decision_function(images)
-        return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+        return np.stack([-scores, scores], axis=1) / 2 if scores.ndim == 1 else scores
 
     def predict(self, X: Images) -> NDArray[Any]:
         """Return the label with the highest score: (N,)."""
-        best = self.logits(X).argmax(1)
-        return self.classes_[best]
+        return self.classes_[self.logits(X).argmax(1)]
 
     def predict_proba(self, X: Images) -> Floats:
         """Return the probability of every class (N, C).
 
-        The classifier's own where it has one; otherwise the softmax of the scores, which for an
-        SVM orders the classes but is not calibrated.
+        The softmax of the `logits`, as in every Predictor: scikit-learn's own of a logistic
+        regression; of an SVM it orders the classes but is not calibrated.
         """
-        bag = self._fitted()
-        if not isinstance(self.classifier, str) and hasattr(self.head_, "predict_proba"):
-            return self.head_.predict_proba(bag.transform(X))
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        return softmax(scores, axis=1)
+        return softmax(self.logits(X), axis=1)
 
     def evidence(self, images: Images) -> NDArray[np.float64]:
         """Return what each patch says for each class: (N, C, h, w), mean over h and w = `logits`.
@@ -166,7 +168,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
         vote = partial(bag.encoder_.votes, weights=self.coef_.T)
         votes = bag.map_descriptors(repeat(vote), images)  # (n, h, w, C) each
         evidence = np.moveaxis(np.concatenate(votes) + self.intercept_, 3, 1)
-        return np.concatenate([-evidence, evidence], 1) if len(self.classes_) == 2 else evidence
+        return np.concatenate([-evidence, evidence], 1) / 2 if len(self.classes_) == 2 else evidence
 
     @property
     def mixes_patches(self) -> str:

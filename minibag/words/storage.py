@@ -12,7 +12,6 @@ from safetensors.numpy import save
 from sklearn.utils.validation import check_is_fitted
 
 from minibag.machine import whole_file
-from minibag.words.encoder import BagEncoder
 from minibag.words.encodings import HistogramEncoder, PyramidEncoder
 from minibag.words.fisher import FisherEncoder, VLADEncoder
 from minibag.words.patches import LocalColor
@@ -27,6 +26,7 @@ ENCODINGS: dict[str, Any] = {
     "fisher": FisherEncoder,
 }
 LINEAR = ("linear_svm", "logistic")
+PARAMETERS = ("classifier", "C", "random_state", "n_jobs")
 HEAD = {"coef_": "CF", "intercept_": "C"}  # axes, as in `Encoder.learned`: one letter, one length
 
 
@@ -43,10 +43,11 @@ def save_bag(model: Any, path: str | Path) -> None:
     header = {
         "features": _described(model.encoder_.features_, FEATURES),
         "encoder": _described(encoder, ENCODINGS),
-        "model": {name: getattr(model, name) for name in ("classifier", "C", "random_state")},
+        "model": {name: getattr(model, name) for name in PARAMETERS},
         "image_shape": model.image_shape_,
         "classes": model.classes,
         "labels": model.classes_.tolist(),
+        "label_type": model.classes_.dtype.str,
     }
     arrays = {n: getattr(encoder, n) for n in encoder.learned if hasattr(encoder, n)}
     arrays |= {name: getattr(model, name) for name in HEAD}
@@ -77,7 +78,8 @@ def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
     (features, params), (encoding, options) = header["features"], header["encoder"]
     encoder = ENCODINGS[encoding](**options)
     model = kind(FEATURES[features](**params), encoding=encoder, **header["model"])
-    model.classes, model.classes_ = tuple(header["classes"]), np.array(header["labels"])
+    model.classes = tuple(header["classes"])
+    model.classes_ = np.array(header["labels"], header.get("label_type"))
     n_classes = len(model.classes)
     if model.classifier not in LINEAR or model.classes_.shape != (n_classes,) or n_classes < 2:
         raise ValueError(f"classifier {model.classifier!r} of classes {model.classes_}")
@@ -85,7 +87,7 @@ def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
     if "counts_" not in arrays:  # of a file of older days, or of words that were put in by hand
         axes.pop("counts_", None)
     _check_axes(arrays, axes, K=encoder.n_words, C=1 if n_classes == 2 else n_classes)
-    model.encoder_ = bag = BagEncoder(model.features, encoder, random_state=model.random_state)
+    model.encoder_ = bag = model.images_to_vectors(encoder)
     bag.features_, bag.encoder_ = model.features, encoder
     bag.image_shape_ = height, width = tuple(header["image_shape"])
     for name in axes:

@@ -83,7 +83,8 @@ def test_the_mean_of_the_evidence_is_the_decision(config, name, n_classes, reque
     mean = model.evidence(images).mean((2, 3))
     np.testing.assert_allclose(mean, model.logits(images), atol=1e-5)
     if n_classes:
-        np.testing.assert_allclose(mean[:, 1], model.decision_function(images), atol=1e-5)
+        decision = mean[:, 1] - mean[:, 0]
+        np.testing.assert_allclose(decision, model.decision_function(images), atol=1e-5)
         np.testing.assert_array_equal(mean[:, 0], -mean[:, 1])
 
 
@@ -166,10 +167,38 @@ def test_probabilities_are_probabilities_in_the_order_of_the_decision(critters, 
     assert np.array_equal(model.classes_[proba.argmax(1)], model.predict(critters))
 
 
-@pytest.mark.parametrize("n_classes", [2, 8])
-def test_logistic_probabilities_are_scikit_learns_own(critters, n_classes):
+HEADS = ["linear_svm", "logistic", "intersection", RidgeClassifier(), LogisticRegression(), SVC()]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("classifier", HEADS, ids=str)
+def test_probabilities_are_the_softmax_of_the_logits(critters, classifier, n_classes):
+    """With two classes they once were that of half the logits."""
     images = critters[critters.labels < n_classes]
-    model = BagOfVisualWords(SIFT, 20, classifier="logistic").fit(images)
+    model = BagOfVisualWords(SIFT, 20, classifier=classifier).fit(images)
+    powers = np.exp(model.logits(images))
+    expected = powers / powers.sum(1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(images), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("C", [0.02, 2])
+@pytest.mark.parametrize("n_words", [10, 40])
+def test_the_regularisation_means_the_same_for_every_number_of_words(critters, n_words, C):
+    """Standardised vectors of F entries have length sqrt(F): the head sees them at length 1."""
+    model = BagOfVisualWords(SIFT, n_words, classifier="logistic", C=C).fit(critters)
+    vectors = model.encoder_.transform(critters).astype(float)
+    standardised = StandardScaler().fit_transform(vectors) / n_words**0.5
+    own = LogisticRegression(C=C, max_iter=1000).fit(standardised, critters.labels)
+    np.testing.assert_allclose(
+        model.predict_proba(critters), own.predict_proba(standardised), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("classifier", ["logistic", LogisticRegression()], ids=str)
+@pytest.mark.parametrize("n_classes", [2, 8])
+def test_logistic_probabilities_are_scikit_learns_own(critters, n_classes, classifier):
+    images = critters[critters.labels < n_classes]
+    model = BagOfVisualWords(SIFT, 20, classifier=classifier).fit(images)
     vectors = model.encoder_.transform(images)
     own = LogisticRegression()
     own.classes_, own.coef_, own.intercept_ = model.classes_, model.coef_, model.intercept_
@@ -293,13 +322,65 @@ def test_a_saved_model_comes_back_bit_for_bit(critters, params, n_classes, tmp_p
     assert [f.name for f in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_labels_that_are_words_are_saved_too(critters, tmp_path):
-    names = np.array(critters.classes)[critters.labels]
-    model = BagOfVisualWords(SIFT, 20).fit(critters.images, names)
+@pytest.mark.parametrize("params", SAVED.values(), ids=SAVED)
+def test_a_loaded_model_goes_on_like_the_one_that_was_saved(critters, params, tmp_path):
+    """One more batch once moved the words of a loaded model the whole way."""
+    model = BagOfVisualWords(**{"features": SIFT, "n_jobs": 2, **params}).fit(critters[:60])
     model.save(tmp_path / "m")
-    assert np.array_equal(
-        BagOfVisualWords.load(tmp_path / "m").predict(critters), model.predict(critters)
-    )
+    loaded = BagOfVisualWords.load(tmp_path / "m")
+    assert loaded.n_jobs == loaded.encoder_.n_jobs == 2
+    for name in model.encoder_.encoder_.learned:
+        ours, theirs = (getattr(m.encoder_.encoder_, name) for m in (model, loaded))
+        assert ours.dtype == theirs.dtype
+    if params.get("encoding") not in (None, "pyramid", "vlad"):
+        with pytest.raises(ValueError, match="batch by batch"):
+            loaded.encoder_.partial_fit(critters[60:])
+        return
+    before = model.encoder_.encoder_.words_
+    for m in (model, loaded):
+        m.encoder_.partial_fit(critters[60:])
+    ours, theirs = (m.encoder_.encoder_ for m in (model, loaded))
+    assert not np.array_equal(ours.words_, before)
+    assert np.array_equal(ours.words_, theirs.words_)
+    assert np.array_equal(ours.counts_, theirs.counts_)
+    assert np.array_equal(model.decision_function(critters), loaded.decision_function(critters))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.int64, float, bool, str])
+def test_labels_come_back_in_their_own_type(critters, kind, tmp_path):
+    images = critters[critters.labels < 2]
+    model = BagOfVisualWords(SIFT, 9).fit(images.images, images.labels.astype(kind))
+    model.save(tmp_path / "m")
+    ours, theirs = (m.predict(images) for m in (model, BagOfVisualWords.load(tmp_path / "m")))
+    assert ours.dtype == theirs.dtype
+    assert np.array_equal(ours, theirs)
+
+
+def test_a_file_of_older_days_still_loads_and_says_what_it_lacks(fitted, critters, tmp_path):
+    """Once no file held counts, the type of the labels, or the number of jobs."""
+    fitted.save(tmp_path / "m")
+    arrays = load_file(tmp_path / "m")
+    with safe_open(tmp_path / "m", "numpy") as file:
+        ((kind, written),) = file.metadata().items()
+    header = json.loads(written)
+    del arrays["counts_"], header["label_type"], header["model"]["n_jobs"]
+    save_file(arrays, tmp_path / "old", {kind: json.dumps(header)})
+    old = BagOfVisualWords.load(tmp_path / "old")
+    assert np.array_equal(old.decision_function(critters), fitted.decision_function(critters))
+    with pytest.raises(ValueError, match="file of an older minibag"):
+        old.encoder_.partial_fit(critters)
+    old.save(tmp_path / "again")
+    assert "counts_" not in load_file(tmp_path / "again")
+
+
+def test_labels_that_are_words_are_saved_too(critters, tmp_path):
+    for kind in (str, object):
+        names = np.array(critters.classes, kind)[critters.labels]
+        model = BagOfVisualWords(SIFT, 20).fit(critters.images, names)
+        model.save(tmp_path / "m")
+        loaded = BagOfVisualWords.load(tmp_path / "m")
+        assert np.array_equal(loaded.predict(critters), model.predict(critters))
+        assert loaded.classes_.dtype == model.classes_.dtype
 
 
 @pytest.mark.parametrize(
@@ -372,6 +453,7 @@ HEADERS = {  # of the right kind, but not what `save` writes: what to put where
 ARRAYS = {
     "words_": [np.zeros((40, 64), np.float32), np.zeros(40, np.float32)],
     "idf_": [np.ones(39, np.float32)],
+    "counts_": [np.ones(39, np.int64)],
     "coef_": [np.zeros((8, 39)), np.zeros((1, 40)), np.zeros(40)],
     "intercept_": [np.zeros(1), np.zeros((8, 1))],
 }
@@ -393,7 +475,7 @@ def test_an_array_that_is_missing_or_of_another_shape_is_one_clear_error(fitted,
     fitted.save(tmp_path / "m")
     with safe_open(tmp_path / "m", "numpy") as file:
         header = file.metadata()
-    for wrong in ([], *ARRAYS[name]):
+    for wrong in (*([[]] if name != "counts_" else []), *ARRAYS[name]):  # older files lack counts_
         arrays = load_file(tmp_path / "m") | {name: wrong}
         if name in arrays and not len(wrong):
             del arrays[name]
