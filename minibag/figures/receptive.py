@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from minibag.nets.receptive import PIXEL, ReceptiveField
+from minibag.nets.field import PIXEL, ReceptiveField
 
 Floats = NDArray[np.floating]
 Layer = tuple[int, int, int, int]  # kernel, stride, padding, dilation
