@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from minibag import commands
-from minibag.machine import cpu_count
+from minibag.machine import cpu_count, expand
 
 SOURCE = "critters, photos, imagenette, or a folder of class folders (or of train/, val/, test/)"
 RECIPES = "course: AdamW on images in memory; imagenet: BagNet's, streams a folder [course]"
@@ -53,7 +53,7 @@ def _between(low: int, high: int) -> Callable[[str], int]:
 
 def _new_file(text: str) -> Path:
     """Argparse type: a file that can be written; checked before the work, not after it."""
-    path = Path(text)
+    path = expand(text)
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder, or lies in one that is not there")
     return path

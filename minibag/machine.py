@@ -102,9 +102,19 @@ def device_of(net: torch.nn.Module) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
+def expand(path: str | Path) -> Path:
+    """Return a path that a user gave, with ``~`` and ``~name`` as a shell reads them.
+
+    Python and operating systems take ``~`` for a name like any other, and a shell replaces it only
+    at the beginning of a word. A ``~name`` that is no user of this machine is a name, as there.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser refuses such a name
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary name to write to; a killed run leaves the old file, or else the new one."""
+    path = expand(path)
     part = Path(f"{path}.{os.getpid()}.part")
     try:
         yield part

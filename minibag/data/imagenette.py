@@ -10,6 +10,7 @@ import numpy as np
 from minibag.data.decode import read_images
 from minibag.data.folder import list_folder
 from minibag.data.imageset import ImageSet
+from minibag.machine import expand
 
 # The layouts of torchvision.datasets.Imagenette, largest first; names as its class names.
 FOLDERS = ("imagenette2", "imagenette2-320", "imagenette2-160")
@@ -35,7 +36,7 @@ def find_imagenette(root: str | Path | None = None, size: int = 160) -> Path:
     if there is none.
     """
     given = root if root is not None else os.environ.get("MINIBAG_DATA")
-    bases = [Path(given)] if given else [Path("data"), Path("../data")]
+    bases = [expand(given)] if given else [Path("data"), Path("../data")]
     found = [base / name for base in bases for name in FOLDERS if (base / name).is_dir()]
     if not found:
         where = f" --root {given}" if given else ""

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as read_arrays
 
 from minibag.bag import Predictor
+from minibag.machine import expand
 from minibag.nets.predictor import KIND, NetPredictor, as_predictor, card_path, filled
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -31,7 +32,7 @@ def load(name_or_path: str | Path) -> Predictor:
     ValueError
         If the file is damaged or no model, or the card belongs to another file.
     """
-    path = Path(name_or_path)
+    path = expand(name_or_path)
     if name_or_path in list_models():
         path = WEIGHTS / f"{name_or_path}.safetensors"
     if not path.is_file():

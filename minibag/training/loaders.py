@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 from minibag.data import ImageSet
 from minibag.data.decode import decode, read_image
 from minibag.data.folder import list_folder
-from minibag.machine import cpu_count, shared_memory
+from minibag.machine import cpu_count, expand, shared_memory
 from minibag.nets.predictor import standardise
 from minibag.training.augment import DRAWS, augment, generator, seed_of
 from minibag.training.distributed import Team
@@ -110,7 +110,7 @@ class Streamed:
     """A folder of class folders, decoded in other processes while the network trains."""
 
     def __init__(self, path: str | Path, recipe: Recipe, team: Team) -> None:
-        self.recipe, self.team, self.root = recipe, team, Path(path)
+        self.recipe, self.team, self.root = recipe, team, expand(path)
         self.files, labels, self.classes = list_folder(path)
         self.labels = labels.tolist()
         size, change = recipe.image_size or 224, recipe.jitter

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from minibag.data import ImageSet
 from minibag.exact import exact
+from minibag.machine import expand
 from minibag.training import prepare
 from minibag.training.augment import mix
 from minibag.training.checkpoint import hold
@@ -79,7 +80,7 @@ def fit(
     """
     recipe = recipe or Recipe()
     _check_limits(save_every, minutes, folder)
-    home, place = prepare.home_of(net), Path(folder).expanduser() if folder is not None else None
+    home, place = prepare.home_of(net), expand(folder) if folder is not None else None
     with (
         join(device or (home if home.type != "cpu" else None)) as team,
         fork_rng(team.gpus),

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minibag.figures.game import Tally, human_accuracy
+from minibag.machine import expand
 
 COLUMNS = ("round", "q", "patches", "classes", "class", "guess", "right", "bagnet", "bagnet_right")
 
@@ -33,7 +34,7 @@ def tally(folder: str | Path) -> list[Tally]:
     ValueError
         If one of them is not as `BeTheBagNet` writes them, with its name and what is wrong.
     """
-    files = sorted(Path(folder).glob("*.csv"))
+    files = sorted(expand(folder).glob("*.csv"))
     if not files:
         raise FileNotFoundError(f"no CSV files in {folder}: save answers of BeTheBagNet there")
     answers: dict[int, list[tuple[int, ...]]] = defaultdict(list)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from minibag.bag import BagPredictor, finite
 from minibag.data import ImageSet
 from minibag.figures.game import Round, counted, framed, game, still
-from minibag.machine import whole_file
+from minibag.machine import expand, whole_file
 from minibag.widgets.answers import COLUMNS
 from minibag.widgets.base import Redrawn
 
@@ -63,7 +63,7 @@ class BeTheBagNet(Redrawn):
     ) -> None:  # fmt: skip
         if not len(images) or rounds < 1:
             raise ValueError(f"the game needs images and rounds, got {len(images)} and {rounds}")
-        self.images, self.rounds, self.folder = images, rounds, Path(folder)
+        self.images, self.rounds, self.folder = images, rounds, expand(folder)
         self.models = checked(images, zoo_bagnets(images.classes) if models is None else models)
         self.rng = np.random.default_rng(seed)
         self.waiting: dict[int, list[int]] = defaultdict(list)  # images by label, not yet shown

@@ -19,7 +19,7 @@ from minibag.data.imagenette import find_imagenette
 from minibag.experiments import scramble
 from minibag.figures.html import png
 from minibag.figures.stage import Answer, Scene, explorer, page
-from minibag.machine import whole_file
+from minibag.machine import expand, whole_file
 from minibag.nets import load
 from minibag.widgets.base import Redrawn
 
@@ -75,7 +75,7 @@ class ScrambleExplorer(Redrawn):
         self.collections = class_size() if collections is None else dict(collections)
         if not self.collections or not all(len(i) and m for i, m in self.collections.values()):
             raise ValueError("give at least one collection, each with images and models")
-        self.folder = Path(folder)
+        self.folder = expand(folder)
         self.model = lru_cache(None)(self._model)
         self.said = lru_cache(512)(self._said)  # a slider moved back has its answers at once
         self.curves: dict[tuple[Any, ...], Floats] = {}

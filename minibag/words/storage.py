@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from sklearn.utils.validation import check_is_fitted
 
-from minibag.machine import whole_file
+from minibag.machine import expand, whole_file
 from minibag.words.encodings import HistogramEncoder, PyramidEncoder
 from minibag.words.fisher import FisherEncoder, VLADEncoder
 from minibag.words.patches import LocalColor
@@ -61,7 +61,8 @@ def load_bag(kind: type, path: str | Path) -> Any:
 
     Raises FileNotFoundError if there is no file, ValueError if it is damaged or another kind.
     """
-    if not Path(path).is_file():
+    path = expand(path)
+    if not path.is_file():
         raise FileNotFoundError(f"no model file {path}: BagOfVisualWords.save writes one")
     try:
         with safe_open(path, framework="numpy") as file:
