@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import re
+import stat
+import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from minibag.data.imageset import Bytes
-from minibag.machine import cpu_count
+from minibag.machine import cpu_count, expand
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit (a quarter of a GiB of RGB), here always enforced
+MAX_SCANS = 100  # as in libtiff; progressive JPEGs have about 10, and each one costs a pass
+# Pillow knows more, among them some that start other programs: PostScript starts Ghostscript.
+Image.init()
+WANTED = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = [kind for kind in WANTED if kind in Image.OPEN]  # not every Pillow has AVIF
+_ENDINGS = Image.registered_extensions().items()
+SUFFIXES = {end for end, kind in _ENDINGS if kind in (*FORMATS, "MPO")}  # a JPEG with more behind
+
+UPRIGHT = {  # EXIF's orientation -> how the pixels become upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 OnError = Literal["raise", "skip"]
+Transparent = int | tuple[int, ...] | bytes | None  # one value, a colour, or alpha by palette index
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # those with a segment, and the end
 
 
 class UnreadableImageError(ValueError):
@@ -61,34 +83,101 @@ def decode(path: str | Path, size: int = 0) -> Image.Image:
 
     A JPEG may be scaled down while it is decoded, to no less than ``size``, unless that is 0.
     """
+    path = expand(path)
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: refused "
-                    "as a decompression bomb"
-                )
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("a folder, device or pipe, not a file")
+        with Image.open(path, formats=FORMATS) as image:
+            _check_cost(image, path)
             if size:
                 image.draft(None, (size, size))
-            return _to_rgb(ImageOps.exif_transpose(image))
+            key = _transparent_value(image)
+            image.load()  # orientation comes after it: a TIFF may be upright by now
+            upright = UPRIGHT.get(_orientation(image))
+            rgb = _to_rgb(image, key)
+            return rgb.transpose(upright) if upright is not None else rgb
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise UnreadableImageError(f"{path}: no image of a kind read here ({known})") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         raise UnreadableImageError(f"{path}: {error or type(error).__name__}") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _check_cost(image: Image.Image, path: Path) -> None:
+    """Raise ValueError for an image, not decoded yet, that would cost much more than it shows."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(
+            f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: refused "
+            "as a decompression bomb"
+        )
+    if image.format in ("JPEG", "MPO") and (scans := count_scans(path.read_bytes())) > MAX_SCANS:
+        raise ValueError(f"a JPEG of {scans:,} scans, more than {MAX_SCANS}: refused as too slow")
+
+
+def count_scans(jpeg: bytes) -> int:
+    """Return how often a JPEG file (ITU-T T.81, annex B) goes over its pixels, at least."""
+    scans, at = 0, 2  # behind the marker that starts the image
+    while found := MARKER.search(jpeg, at):
+        kind, at = found[0][-1], found.end()
+        if kind == 0xD9:  # end of the image; what follows is another one, or a film
+            break
+        scans += kind == 0xDA
+        at += int.from_bytes(jpeg[at : at + 2])  # skips what the segment holds, such as a thumbnail
+    return scans
+
+
+def _orientation(image: Image.Image) -> Any:
+    """Return the EXIF orientation, 1 to 8 in a sound file; 1 where it cannot be read.
+
+    A picture whose EXIF block is broken can still be seen, as it lies.
+    """
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, struct.error, ValueError, TypeError, LookupError, OSError):
+        return 1
+
+
+def _transparent_value(image: Image.Image) -> Transparent:
+    """Return the grey or colour that means transparent, at the depth of the pixels, if one does.
+
+    Call it before the image is loaded. Pillow scales the pixels of PNGs of 2, 4 and 16 bits to 8,
+    but not that value.
+    """
+    key, tile = image.info.get("transparency"), getattr(image, "tile", None)
+    raw = str(tile[0].args) if tile and image.format == "PNG" else ""
+    if isinstance(key, tuple) and raw == "RGB;16B":
+        return tuple(value >> 8 for value in key)
+    if isinstance(key, int) and raw in ("L;2", "L;4"):
+        return key * (85 if raw == "L;2" else 17)
+    return key
+
+
+def _to_rgb(image: Image.Image, key: Transparent) -> Image.Image:
     """Convert any Pillow mode to RGB without clipping and with transparency on white."""
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    wide = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
+    if wide:
+        values = np.asarray(image).astype(np.uint32)
+        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
+        if isinstance(key, int):
+            grey[values == key] = 255
+        return Image.fromarray(grey).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {image.mode!r} have no known range; save it as 8-bit")
     if image.has_transparency_data:
+        if key is not None:
+            image.info["transparency"] = key
         layered = image.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(white, layered).convert("RGB")
     return image.convert("RGB")
+
+
+def few(names: Iterable[str], n: int = 5) -> str:
+    """Return the first names and how many more there are, for a message."""
+    names = list(names)
+    return ", ".join(names[:n]) + (f" and {len(names) - n:,} more" if names[n:] else "")
 
 
 def read_images(
