@@ -168,14 +168,21 @@ def read(args: argparse.Namespace, split: str) -> ImageSet:
 
 
 def folder_of(source: str, split: str) -> Path:
-    """Return the folder of a split: itself if it is not divided into splits."""
-    return Path(source, split if Path(source, "train").is_dir() else "")
+    """Return the folder of a split: itself if undivided; ValueError if it lacks that split."""
+    from minibag.data.folder import splits_of
+
+    splits = splits_of(source)
+    if splits and split not in splits:
+        raise ValueError(f"{source} has no split {split!r}, but {', '.join(splits)}")
+    return splits.get(split, Path(source))
 
 
 def held_out(source: str) -> str | None:
     """Return the split to measure on, None if the data set has none."""
-    folders = [s for s in ("val", "test") if all(Path(source, f).is_dir() for f in ("train", s))]
-    return HELD_OUT.get(source, next(iter(folders), None))
+    from minibag.data.folder import splits_of
+
+    splits = splits_of(source)
+    return HELD_OUT.get(source) or next((s for s in ("val", "test") if s in splits), None)
 
 
 def _predict(model: Any, images: ImageSet) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from minibag.commands import held_out, rate, read, report
+from minibag.commands import folder_of, held_out, rate, read, report
 from minibag.data import ImageSet
 from minibag.data.folder import list_folder
 from minibag.nets import as_predictor, build
@@ -90,7 +90,7 @@ def _images(args: argparse.Namespace, split: str) -> tuple[ImageSet | Path, tupl
         return images, images.classes, len(images)
     if args.n:
         raise ValueError("--n-train does not go with --recipe imagenet, which streams a folder")
-    folder = Path(args.data, split)
+    folder = folder_of(args.data, split)
     files, _, classes = list_folder(folder)
     return folder, classes, len(files)
 

@@ -137,8 +137,8 @@ def test_torchrun_that_could_not_start_workers_again_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("no train", "/train: expected a folder with one folder per class"),
-        ("no val", "/val: expected a folder with one folder per class"),
+        ("no train", "has no split 'train', but val"),
+        ("no val", "has no split 'val', but train"),
         ("7 classes fewer in val", "classes in train or val, but not in both: "),
         ("empty class in train", "class folders without an image in"),
         ("flat val", "val has no sub-folders"),

@@ -95,10 +95,12 @@ def test_a_shared_memory_that_batches_do_not_fit_is_told_before_the_work(folder,
 def test_missing_and_empty_folders_are_told(folder, tmp_path):
     with pytest.raises(FileNotFoundError):
         fit(small_net(), tmp_path / "nowhere", recipe=RECIPE)
-    (tmp_path / "class").mkdir()
+    for name in ("class", "other"):
+        (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match=r"without an image in .*: class"):
         fit(small_net(), tmp_path, recipe=RECIPE)
-    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "class" / "1.png")
+    for name in ("class", "other"):
+        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / name / "1.png")
     with pytest.raises(ValueError, match="same classes"):
         fit(small_net(), folder, tmp_path, RECIPE)
     with pytest.raises(ValueError, match="both be folders"):  # of other sides, unless told
@@ -108,16 +110,16 @@ def test_missing_and_empty_folders_are_told(folder, tmp_path):
 def test_files_are_read_as_they_are_for_image_sets_and_broken_ones_named(folder, tmp_path):
     """Turned as their EXIF says, transparency on white: else a model is evaluated on others."""
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 4)).astype(np.uint8)
-    (tmp_path / "class").mkdir()
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: a quarter turn
     for i, image in enumerate(images):
-        Image.fromarray(image).save(tmp_path / "class" / f"{i}.png", exif=exif)
+        (tmp_path / f"class{i}").mkdir()
+        Image.fromarray(image).save(tmp_path / f"class{i}" / f"{i}.png", exif=exif)
     recipe = replace(RECIPE, image_size=14, crop=7 / 8)
     x, _ = next(open_images(tmp_path, recipe, ALONE).in_order())
     cut = mb.image_folder(tmp_path, 16).images[:, 1:-1, 1:-1]
     torch.testing.assert_close(x, mb.nets.normalise(cut))
     whole = (folder / "blue" / "2.jpg").read_bytes()
-    (tmp_path / "class" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "class1" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"cut\.jpg"):
         list(open_images(tmp_path, recipe, ALONE).in_order())
