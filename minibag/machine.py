@@ -94,6 +94,18 @@ def accelerator() -> torch.device | None:
     return torch.accelerator.current_accelerator(check_available=True)
 
 
+def device_memory(device: torch.device) -> float:
+    """Return how many bytes can still be stored on a device: of a GPU its own, else the machine's.
+
+    Apple's GPUs share the machine's memory, and so does the CPU.
+    """
+    import torch
+
+    if device.type in ("cuda", "xpu"):
+        return torch.accelerator.get_memory_info(device)[0]
+    return memory_free()
+
+
 def device_of(net: torch.nn.Module) -> torch.device:
     """Return where a network lives: where its first weight is, the CPU if it has none."""
     import torch

@@ -20,6 +20,7 @@ from minibag.exact import exact
 from minibag.machine import whole_file
 from minibag.nets.architecture import build, count
 from minibag.nets.bagnet import BagNet
+from minibag.nets.transfer import constant
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -55,9 +56,7 @@ def normalise(images: Images | Tensor, device: torch.device | str | None = None)
 
 def standardise(x: Tensor) -> Tensor:
     """Return images (N, 3, H, W) in 0..1, minus the mean, over the deviation of each channel."""
-    # Not blocking: else every batch would wait until the GPU has done the one before.
-    mean, std = torch.tensor((MEAN, STD), dtype=x.dtype).view(2, 3, 1, 1).to(x, non_blocking=True)
-    return (x - mean) / std
+    return (x - constant(MEAN, x.dtype, x.device)) / constant(STD, x.dtype, x.device)
 
 
 class NetPredictor:

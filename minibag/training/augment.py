@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from minibag.nets.transfer import constant, send
 from minibag.training.recipe import Recipe
 
-GRAY = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+GRAY = (0.299, 0.587, 0.114)  # what red, green and blue add to how bright a pixel looks
 DRAWS = 8  # random numbers that every image owns, used or not
 
 
@@ -39,7 +40,7 @@ def augment(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
     float32 (N, 3, H, W) in 0..1, or (N, 3, image_size, image_size)
     """
     x = images.float() / 255
-    draws, side = draws.to(x.device, non_blocking=True), recipe.image_size
+    draws, side = send(draws, x.device), recipe.image_size
     if recipe.min_scale < 1 or recipe.shift or side:
         shape = [*x.shape[:2], side or x.shape[2], side or x.shape[3]]
         views = _views(draws, recipe, x.shape)
@@ -69,8 +70,9 @@ def _views(draws: Tensor, recipe: Recipe, shape: torch.Size) -> Tensor:
     size = area.sqrt()[:, None] * torch.stack([stretch, 1 / stretch], 1)
     size = size.clamp(max=1)  # (N, 2): width and height of the crop
     place = 2 * draws[:, 3:5] - 1
-    pixel = torch.tensor([2 / shape[3], 2 / shape[2]]).to(draws.device, non_blocking=True)
-    centre = place * (1 - size) + (place * (recipe.shift + 0.5)).round() * pixel
+    moved = (place * (recipe.shift + 0.5)).round()
+    moved = torch.stack([moved[:, 0] * (2 / shape[3]), moved[:, 1] * (2 / shape[2])], 1)
+    centre = place * (1 - size) + moved
     mirror = torch.where(draws[:, 0] < 0.5, -1.0, 1.0) if recipe.flip else 1.0
     views = draws.new_zeros(len(draws), 2, 3)
     views[:, 0, 0], views[:, 1, 1] = size[:, 0] * mirror, size[:, 1]
@@ -83,7 +85,7 @@ def _jitter(x: Tensor, draws: Tensor, strength: float) -> Tensor:
     factor = 1 + strength * (2 * draws.view(-1, 3, 1, 1, 1) - 1)
     bright, contrast, saturation = factor.unbind(1)
     x = x * bright
-    gray = (x * GRAY.to(x, non_blocking=True)).sum(1, keepdim=True)
+    gray = (x * constant(GRAY, x.dtype, x.device)).sum(1, keepdim=True)
     mean = gray.mean((2, 3), keepdim=True)
     x, gray = mean + contrast * (x - mean), mean + contrast * (gray - mean)
     return (gray + saturation * (x - gray)).clamp(0, 1)

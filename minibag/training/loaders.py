@@ -20,8 +20,9 @@ from torchvision.transforms import v2
 from minibag.data import ImageSet
 from minibag.data.decode import decode, read_image
 from minibag.data.folder import list_folder
-from minibag.machine import cpu_count, expand, shared_memory
+from minibag.machine import cpu_count, device_memory, expand, shared_memory
 from minibag.nets.predictor import standardise
+from minibag.nets.transfer import send
 from minibag.training.augment import DRAWS, augment, generator, seed_of
 from minibag.training.distributed import Team
 from minibag.training.recipe import Recipe
@@ -29,6 +30,7 @@ from minibag.training.recipe import Recipe
 Batch = tuple[Tensor, Tensor]  # normalised float32 (n, 3, H, W), int64 (n,), on the device
 ORDER, VIEWS = 1, 2  # purposes of random numbers
 TEST_BATCH = 256
+SHARE = 1 / 4  # of a device's free memory that a set may take; weights and maps come later
 PREFETCHED = 2  # batches that each worker of a DataLoader holds ready
 
 
@@ -46,11 +48,11 @@ class Resident:
         if not len(data):
             raise ValueError("a set of 0 images is neither enough to train on nor to validate with")
         self.data, self.recipe, self.team, self.classes = data, recipe, team, data.classes
-        self.labels = torch.from_numpy(data.labels.copy()).to(team.device)
-        self.images = torch.from_numpy(np.require(data.images, requirements=["C", "W"]))
-        cuda = team.device.type == "cuda"
-        if not cuda or data.images.nbytes < torch.cuda.mem_get_info(team.device)[0] / 2:
-            self.images = self.images.to(team.device)
+        fits = data.images.nbytes < SHARE * device_memory(team.device)
+        self.home = team.device if fits else torch.device("cpu")
+        self.labels = torch.from_numpy(data.labels.copy()).to(self.home)
+        images = torch.from_numpy(np.require(data.images, requirements=["C", "W"]))
+        self.images = images.to(self.home)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -79,9 +81,9 @@ class Resident:
 
     def _take(self, index: Tensor) -> Batch:
         """uint8 images (n, 3, H, W), channels last in memory, and their labels."""
-        there = index.to(self.labels.device, non_blocking=True)
-        x = self.images[there.to(self.images.device)].to(there.device)
-        return x.permute(0, 3, 1, 2), self.labels[there]
+        here = send(index, self.home)
+        x, y = (send(whole[here], self.team.device) for whole in (self.images, self.labels))
+        return x.permute(0, 3, 1, 2), y
 
 
 @dataclass
@@ -165,7 +167,7 @@ class Streamed:
             pin_memory=device.type == "cuda",
         )
         for x, y in loader:
-            x, y = (tensor.to(device, non_blocking=True) for tensor in (x, y))
+            x, y = send(x, device), send(y, device)
             yield standardise(x.float() / 255), y
 
 
