@@ -36,7 +36,7 @@ notebooks: $(READY)  ## run every lesson from top to bottom and store it with it
 
 lock: $(READY)  ## choose the newest versions inside pyproject's ranges (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
-		--extra dev --extra teach --extra cluster --extra attribution --no-header --no-annotate \
+		--extra lab --extra dev --extra teach --extra cluster --extra attribution --no-header --no-annotate \
 		--no-emit-index-url --quiet --output-file requirements.lock
 	$(BIN)/python -m tests.house.environment > environment.yml.tmp
 	mv environment.yml.tmp environment.yml

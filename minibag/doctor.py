@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from minibag import cgroup, machine
@@ -23,6 +24,8 @@ PYTHON = sys.version.split()[0]
 MEMORY_NEEDED, DISK_NEEDED = 2e9, 1e9  # bytes: a lesson's budget; Imagenette at 160 px and models
 BATCH = 256 * 3 * 224**2  # bytes: what the ImageNet recipe trains on at a time
 AFRESH = "make a fresh environment: make lab, or conda env create -f environment.yml"
+LAB = "pip install 'minibag[lab]'"
+FRONT_END = ("ipykernel", "ipywidgets", "jupyterlab")  # each is missing where none is wanted
 FETCH = "python data_scripts/get_imagenette.py (optional: critters and photos need no file)"
 ANSI = {"OK": 32, "FAIL": 31, "note": 33}
 CSS = {"OK": "#1a7f37", "FAIL": "#b3261e", "note": "#8a6100"}
@@ -58,7 +61,9 @@ class Report:
             lines.append(f"{f.state:5}{f.subject:11}{f.detail}")
             lines += [f"{'':16}fix: {f.fix}"] if f.fix else []
         failed = ", ".join(self.failed())
-        return "\n".join([*lines, f"To fix: {failed}." if failed else "Ready for the course."])
+        lessons = all(f.subject != "lab" for f in self.findings)
+        ready = "Ready for the course." if lessons else "Ready for all but the lessons."
+        return "\n".join([*lines, f"To fix: {failed}." if failed else ready])
 
     def coloured(self) -> str:
         """Return the text for a terminal that shows colours."""
@@ -72,7 +77,8 @@ class Report:
 
 def report() -> Report:
     """Examine this machine; takes some seconds, since torch is loaded and a kernel is started."""
-    checks = (packages, kernel, widgets, threads, memory, shared, disk, gpu, data)
+    front_end = (kernel, widgets) if any(map(find_spec, FRONT_END)) else (lab,)
+    checks = (packages, *front_end, threads, memory, shared, disk, gpu, data)
     return Report(tuple(examine(check) for check in checks))
 
 
@@ -81,7 +87,8 @@ def examine(check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except ImportError as error:  # also metadata.PackageNotFoundError
-        return Finding(check.__name__, "FAIL", f"not installed or broken: {error}", AFRESH)
+        fix = LAB if check in (kernel, widgets) else AFRESH
+        return Finding(check.__name__, "FAIL", f"not installed or broken: {error}", fix)
     except Exception as error:  # on a machine that nobody thought of, the other checks still count
         detail = f"cannot be examined: {type(error).__name__}: {error}"
         return Finding(check.__name__, "FAIL", detail, AFRESH)
@@ -91,8 +98,17 @@ def _judge(subject: str, good: bool, detail: str, fix: str, bad: str = "FAIL") -
     return Finding(subject, "OK", detail) if good else Finding(subject, bad, detail, fix)
 
 
+def lab() -> Finding:
+    """Say that this is an environment without notebooks, as on a cluster; see `report`."""
+    detail = "no JupyterLab, no widgets: the lessons need them, nothing else does"
+    return Finding("lab", "note", detail, LAB)
+
+
 def packages(requirements: Sequence[str] | None = None) -> Finding:
-    """Check that Python and the packages are in their ranges (default: what minibag declares)."""
+    """Check that Python and the packages are in their ranges (default: what minibag declares).
+
+    Of the extra ``lab`` those count that are here: `kernel` and `widgets` miss the others.
+    """
     own = metadata.metadata("minibag")
     needed = [f"Python{own['Requires-Python']}", *own.get_all("Requires-Dist", [])]
     wrong = "; ".join(_unmet(requirements or needed))
@@ -107,7 +123,9 @@ def _unmet(requirements: Sequence[str]) -> Iterator[str]:
     for needed in map(Requirement, requirements):
         versions = [d.version for d in metadata.distributions(name=needed.name)]
         found = PYTHON if needed.name == "Python" else next(iter(versions), "none")
-        wanted = not needed.marker or needed.marker.evaluate({"extra": ""})
+        extras = [""] + ["lab"] * (found != "none")  # who has a front end wants one that works
+        marker = needed.marker
+        wanted = not marker or any(marker.evaluate({"extra": extra}) for extra in extras)
         good = found != "none" and needed.specifier.contains(found, prereleases=True)
         if wanted and not good:
             yield f"{needed.name} {needed.specifier} needed, {found} found"
@@ -148,7 +166,7 @@ def widgets(requirements: Sequence[str] | None = None) -> Finding:
     if not any(Path(folder, front).is_dir() for folder in jupyter_path("labextensions")):
         wrong.append(f"JupyterLab does not find {front}")
     detail = "; ".join(wrong) or f"ipywidgets {metadata.version('ipywidgets')}, front end matches"
-    fix = "pip install --force-reinstall ipywidgets jupyterlab_widgets"
+    fix = "pip install --force-reinstall 'ipywidgets<8.1.9' jupyterlab_widgets"
     return _judge("widgets", not wrong, detail, fix)
 
 

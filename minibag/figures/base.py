@@ -6,7 +6,6 @@ import base64
 import io
 
 import matplotlib.pyplot as plt
-from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -26,9 +25,15 @@ def show(figure: Figure, alt: str) -> None:
     ------
     ValueError
         If the alt text is empty.
+    ImportError
+        If IPython is not installed: the extra ``lab`` brings it.
     """
     if not alt.strip():
         raise ValueError("a figure needs alt text that says what it shows")
+    try:
+        from IPython.display import display
+    except ImportError as missing:
+        raise ImportError("mb.show needs IPython: pip install 'minibag[lab]'") from missing
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches="tight")
     plt.close(figure)

@@ -1,7 +1,15 @@
-"""Pictures that answer a hand: thin shells around the figure functions, made of core ipywidgets."""
+"""Pictures that answer a hand: thin shells around the figure functions, made of core ipywidgets.
+
+ImportError if ipywidgets is not installed: the extra ``lab`` brings it.
+"""
 
 from importlib import import_module
 from typing import Any
+
+try:
+    import ipywidgets  # noqa: F401
+except ImportError as missing:
+    raise ImportError("minibag.widgets needs ipywidgets: pip install 'minibag[lab]'") from missing
 
 _HOME = {
     "ScrambleExplorer": "minibag.widgets.scramble",

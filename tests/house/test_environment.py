@@ -13,7 +13,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 LOCKED = [Requirement(pin) for pin in pins(LOCK)]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LOCKED_EXTRAS = ("dev", "teach", "cluster", "attribution")
+LOCKED_EXTRAS = ("lab", "dev", "teach", "cluster", "attribution")
 WANTED = PROJECT["dependencies"] + [need for extra in LOCKED_EXTRAS for need in EXTRAS[extra]]
 
 

@@ -76,6 +76,20 @@ def test_requirements_for_others_and_other_spellings_are_met(requirement):
     assert doctor.packages([requirement]).state == "OK"
 
 
+def test_a_front_end_out_of_its_range_fails_and_a_missing_one_is_nobodys_need():
+    finding = doctor.packages(["ipywidgets<8; extra == 'lab'", "no-such-lab; extra == 'lab'"])
+    assert finding.state == "FAIL"
+    assert finding.detail.startswith("ipywidgets <8 needed, 8.1")
+    assert "no-such-lab" not in finding.detail
+
+
+def test_a_broken_front_end_is_not_taken_for_none(monkeypatch):
+    """Only where nothing of it is here does the doctor pass it over."""
+    monkeypatch.setattr(doctor, "FRONT_END", ("no_such_kernel", "ipywidgets"))
+    monkeypatch.setattr(doctor, "kernel", lambda: Finding("kernel", "FAIL", "", "mend it"))
+    assert doctor.report().failed() == ["kernel"]
+
+
 def test_a_package_that_is_not_installed_at_all_is_a_finding_not_a_crash():
     code = "import sys; sys.modules['packaging'] = None; from minibag import doctor as d\n"
     code += "print(d.examine(d.packages).state)"
