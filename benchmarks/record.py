@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from minibag.machine import cpu_count
+from minibag.machine import cpu_count, whole_file
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "opencv-python-headless", "kornia")
@@ -47,7 +47,6 @@ def write(name: str, result: dict[str, Any]) -> Path:
     record = {"date": date, "machine": machine, "load": load, "versions": versions(), **result}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1) + "\n")
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
     return path

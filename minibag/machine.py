@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,11 +127,68 @@ def expand(path: str | Path) -> Path:
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name to write to; a killed run leaves the old file, or else the new one."""
-    path = expand(path)
-    part = Path(f"{path}.{os.getpid()}.part")
+    """Give a temporary file to write to; a killed run leaves the old file, or else the new one.
+
+    It lies in the same folder under a name that nobody can foresee. It takes the place of a file,
+    whose permissions it gets, or of nothing; a link stays, and what it points to is replaced.
+
+    Raises
+    ------
+    OSError
+        If there is anything else (a folder, a device, a FIFO), before the work, or the file cannot
+        be made or written; it names the path, and the cause, such as a disk that is full.
+    """
+    target, part = _reserve(path)
     try:
         yield part
-        part.replace(path)
+        if target.exists():
+            part.chmod(stat.S_IMODE(target.stat().st_mode) & 0o777)
+        with part.open("rb+") as file:  # some disks say only now that they are full
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        if error.errno and not error.filename:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_output(path: str | Path) -> None:
+    """Raise OSError unless `whole_file` can write there: before the work, not after it.
+
+    A file is made and removed again, for root and network disks make liars of permissions.
+    """
+    _reserve(path)[1].unlink()
+
+
+def check_folder(path: str | Path) -> None:
+    """Raise OSError unless files can be written into a folder, or into one that is to be made."""
+    path = expand(path)
+    home = next(p for p in (path, *path.parents) if os.path.lexists(p))
+    if not home.is_dir():
+        raise NotADirectoryError(f"{home} is no folder")
+    check_output(home / secrets.token_hex(8))
+
+
+def _reserve(path: str | Path) -> tuple[Path, Path]:
+    """Return the file that a path means, behind all links, and a new empty one beside it."""
+    path = expand(path)
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path} lies in a folder that is not there")
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        kind = stat.S_IFREG
+    if not stat.S_ISREG(kind):
+        raise OSError(f"{path} is a folder, a device or a FIFO: only a file can be replaced")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"{path} is write-protected")
+    part = target.with_name(f"{target.name[:40]}.{secrets.token_hex(8)}.part")  # 255 bytes at most
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        os.close(os.open(part, flags, 0o666))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    return target, part
