@@ -1,6 +1,6 @@
 """The command line: ``python -m minibag doctor | data | train | evaluate | heatmap``.
 
-Errors that a user can mend (bad values, missing files) end in one line on stderr and exit code 2.
+Whatever ends a command early ends it in one line on stderr; `CODES` says with which exit code.
 """
 
 from __future__ import annotations
@@ -13,31 +13,61 @@ from pathlib import Path
 from typing import NoReturn
 
 from minibag import commands
-from minibag.machine import cpu_count, expand
+from minibag.machine import check_output, cpu_count, expand
+from minibag.terminal import complain, speaking, stop_speaking
 
 SOURCE = "critters, photos, imagenette, or a folder of class folders (or of train/, val/, test/)"
 RECIPES = "course: AdamW on images in memory; imagenet: BagNet's, streams a folder [course]"
+CODES = (
+    "exit codes: 0 done; 1 the doctor found faults; 2 what you can mend (bad input, missing files, "
+    "a full disk or memory); 3 what we must mend (please report it); 130 interrupted; 141 nobody "
+    "reads the output. MINIBAG_TRACEBACK=1 in the environment shows where an error comes from."
+)
+MENDABLE = (ValueError, OSError, MemoryError, FloatingPointError, ImportError)
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")  # in RuntimeErrors of torch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, 1 (the doctor found faults) or 2 (bad input)."""
+    """Run one command; return its exit code, see `CODES`."""
     args = _parser().parse_args(argv)
     if args.run is not commands.doctor:  # before NumPy is loaded: threads follow the CPU quota
         os.environ.setdefault("OMP_NUM_THREADS", str(cpu_count()))
     os.environ.setdefault("MPLBACKEND", "agg")
+    who = f"python -m minibag {args.run.__name__}"
     try:
-        return args.run(args) or 0
-    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
-        reason = " ".join(str(error).split())  # one line, also where the library lists many files
-        print(f"python -m minibag {args.run.__name__}: error: {reason}", file=sys.stderr)
-        return 2
+        with speaking(who):
+            return args.run(args) or 0
+    except BrokenPipeError:  # as in: python -m minibag data FOLDER | head -1
+        stop_speaking()
+        return 141
+    except KeyboardInterrupt:
+        complain(who, "interrupted")
+        return 130
+    except Exception as error:
+        if "MINIBAG_TRACEBACK" in os.environ:
+            raise
+        code, problem = _verdict(error)
+        complain(f"{who}: error", problem)
+        return code
+
+
+def _verdict(error: Exception) -> tuple[int, str]:
+    """Return the exit code of an error, and what is said of it."""
+    text, name = str(error) or "no more is known", type(error).__name__
+    torchs = isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY)
+    if isinstance(error, MemoryError) or torchs:
+        return 2, f"not enough memory ({text}): take fewer or smaller images, or a smaller batch"
+    if isinstance(error, ImportError):
+        return 2, f"{text}: python -m minibag doctor says how to mend it"
+    return (2, text) if isinstance(error, MENDABLE) else (3, f"unexpected {name}: {text}")
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage text in front."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        complain(f"{self.prog}: error", f"{message} (see {self.prog} --help)")
+        self.exit(2)
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
@@ -53,14 +83,16 @@ def _between(low: int, high: int) -> Callable[[str], int]:
 
 def _new_file(text: str) -> Path:
     """Argparse type: a file that can be written; checked before the work, not after it."""
-    path = expand(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is a folder, or lies in one that is not there")
-    return path
+    try:
+        check_output(text)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return expand(text)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m minibag", description="From bags of visual words to BagNets.")
+    about = "From bags of visual words to BagNets."
+    parser = _Parser(prog="python -m minibag", description=about, epilog=CODES)
     rooms = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable, *parents: _Parser) -> _Parser:
@@ -73,8 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     side, seed, part = (_Parser(add_help=False) for _ in range(3))
     scaled = "side in pixels, for a model the one it learned on [critters, photos: 64; others: 160]"
     side.add_argument("--size", type=_between(16, 2048), help=scaled)
-    seed.add_argument("--seed", type=_between(0, 2**32 - 1), default=0, help="[0]")
-    part.add_argument("--split", help="train, val or test")
+    seeds = _between(0, 2**32 - 1)
+    seed.add_argument("--seed", type=seeds, default=0, help="[0]")
+    part.add_argument("--split", choices=["train", "val", "test"], help="of data that have them")
     part.add_argument("--n", type=_between(1, 10**6), help="number of images [all]")
 
     command(commands.doctor)
@@ -83,7 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--sheet", type=_new_file, metavar="PNG", help="write a contact sheet of 32 images")
     _train_options(command(commands.train, side, seed))
     trained = "what train has saved, or the name of a model that came with minibag"
-    add = command(commands.evaluate, side, seed, part).add_argument
+    add = command(commands.evaluate, side, part).add_argument
+    add("--seed", type=seeds, help="of critters and of the choice for --n [the model's]")
     add("--model", required=True, metavar="MODEL", help=trained)
     add("--data", required=True, metavar="DATA", help=SOURCE)
     add("--confusion", type=_new_file, metavar="PNG", help="write the confusion matrix")

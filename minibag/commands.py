@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minibag.machine import accelerator, whole_file
+from minibag.machine import accelerator, expand, whole_file
+from minibag.terminal import is_terminal, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
 
 BAGNETS = ("bagnet5", "bagnet9", "bagnet17", "bagnet33")
 MODELS = ("bow", *BAGNETS, "resnet", "resnet50", "vgg", "densenet")
-HELD_OUT = {"critters": "test", "photos": "test", "imagenette": "val"}
+HELD_OUT = {"critters": "test", "photos": "test", "imagenette": "val"}  # all others are folders
 SIDES = {"critters": 64, "photos": 64}  # default side in pixels; 160 for every other source
-ACCURACY = "{split} accuracy {value:.1%} (95 % interval {low:.1%} to {high:.1%}; {n} images)"
+ACCURACY = "accuracy {value:.1%} (95 % interval {low:.1%} to {high:.1%}; {n} images"
 CRITTERS = {"train": 1000, "val": 500, "test": 500}  # they are drawn on demand
+BATCH = 256  # images that are read at a time
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -27,19 +30,19 @@ def doctor(args: argparse.Namespace) -> int:
     from minibag.doctor import report
 
     findings = report()
-    print(findings.coloured() if sys.stdout.isatty() else findings)
+    print(findings.coloured() if is_terminal(sys.stdout) else findings)
     return 1 if findings.failed() else 0
 
 
 def data(args: argparse.Namespace) -> None:
     """Describe a data set, and draw a contact sheet of it."""
-    images = read(args, args.split or "train")
+    images = read(args, chosen_split(args, "train"))
     height, width = images.images.shape[1:3]
-    print(f"{len(images)} images of {height} x {width} pixels in {len(images.classes)} classes")
+    say(f"{len(images)} images of {height} x {width} pixels in {len(images.classes)} classes")
     for label, name in enumerate(images.classes):
-        print(f"{(images.labels == label).sum():7}  {name}")
+        say(f"{(images.labels == label).sum():7}  {name}")
     if images.masks is not None:
-        print(f"masks: {images.masks.mean():.1%} of the pixels carry the evidence")
+        say(f"masks: {images.masks.mean():.1%} of the pixels carry the evidence")
     if args.sheet:
         from minibag.figures.evidence import gallery
 
@@ -61,22 +64,26 @@ def train(args: argparse.Namespace) -> None:
 
         train_net(args)
         return
-    images = read(args, "train")
+    images, split = read_to_learn(args), held_out(args.data)
+    args.n = None
+    test = read(args, split) if split else None
+    if test:
+        labels_of(test, images.classes)  # refused now, and not when the model has been learned
     model = _bow(args, images)
+    found = rate(*predict(model, [test]), split) if test else None
     model.save(args.out)
-    split, args.n = held_out(args.data), None
-    found = None
-    if split:
-        truth, predicted = _predict(model, read(args, split))
-        found = rate(int((truth == predicted).sum()), len(truth), split)
     report(args, len(images), images.images.shape[1], found)
 
 
 def report(args: argparse.Namespace, n: int, side: int, found: dict[str, Any] | None) -> None:
-    """Print what was trained, and how good it is if that was measured."""
-    print(f"trained on {n} images of {side} x {side} pixels, saved {args.out}")
+    """Say what was trained, and how good it is if that was measured."""
+    say(f"trained on {n} images of {side} x {side} pixels, saved {args.out}")
     none = f"accuracy not measured: {args.data} has no val/ or test/ beside a train/"
-    print(ACCURACY.format(**found) if found else none)
+    say(_told(found) if found else none)
+
+
+def _told(found: dict[str, Any]) -> str:
+    return f"{found['split']} {ACCURACY})".format(**found)
 
 
 def _bow(args: argparse.Namespace, images: ImageSet) -> Any:
@@ -88,29 +95,41 @@ def _bow(args: argparse.Namespace, images: ImageSet) -> Any:
     return model.fit(images)
 
 
-def _load(args: argparse.Namespace) -> Any:
-    """Load a model; images are read at the size that it has learned, unless told otherwise."""
+def _load(args: argparse.Namespace) -> tuple[Any, float]:
+    """Load a model, and say which share of a photograph's square it is shown.
+
+    Images are read at the size that it has learned, and critters drawn with its seed, unless told
+    otherwise.
+    """
     import minibag as mb
 
     model: Any = mb.load(args.model)
-    if not isinstance(model, mb.NetPredictor):
-        args.size = args.size or min(model.image_shape_)
-        return model
-    args.size = args.size or model.image_size
-    model.net.to(accelerator() or "cpu")
-    return model
+    prepared = {"crop": 1.0, **model.preparation}
+    args.size = args.size or prepared["size"]
+    if isinstance(model, mb.NetPredictor):
+        model.net.to(accelerator() or "cpu")
+        seed = model.card.get("seed")
+    else:
+        seed = model.random_state
+    if getattr(args, "seed", 0) is None:
+        args.seed = seed if isinstance(seed, int) else 0
+    return model, prepared["crop"]
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Print a model's accuracy with its 95 % interval, and draw its confusion matrix."""
-    from sklearn.metrics import confusion_matrix
-
-    from minibag.figures.models import confusion_figure
-
-    model, split = _load(args), args.split or held_out(args.data) or "train"
-    truth, predicted = _predict(model, read(args, split))
-    print(ACCURACY.format(**rate(int((truth == predicted).sum()), len(truth), split)))
+    _keep(args.confusion, args.model)
+    model, crop = _load(args)
+    split = chosen_split(args, held_out(args.data) or "train")
+    truth, predicted = predict(model, batches(args, split, crop))
+    found = rate(truth, predicted, split)
+    whole = f"{ACCURACY} of {args.data}, which has no splits)"
+    say(_told(found) if split else whole.format(**found))
     if args.confusion:
+        from sklearn.metrics import confusion_matrix
+
+        from minibag.figures.models import confusion_figure
+
         counts = confusion_matrix(truth, predicted, labels=range(len(model.classes)))
         _save(confusion_figure(counts, model.classes), args.confusion)
 
@@ -124,19 +143,20 @@ def heatmap(args: argparse.Namespace) -> None:
     from minibag.data.decode import read_image
     from minibag.figures.models import explanation
 
-    model = _load(args)
+    _keep(args.out, args.image, args.model)
+    model, crop = _load(args)
     if not hasattr(model, "evidence"):
         raise ValueError(
             f"{args.model} has no evidence per patch, because its logits are no mean over patches: "
             "take a BagNet or a word model"
         )
-    image = read_image(args.image, args.size)
+    image = read_image(args.image, args.size, crop)
     scores = dict(zip(model.classes, model.logits(image[None])[0].tolist(), strict=True))
     target = args.target or max(scores, key=lambda name: scores[name])
     if target not in scores:
         raise ValueError(f"no class {target!r}; the model knows {', '.join(scores)}")
     _save(explanation(image, _map(model, image, target), target, scores), args.out)
-    print(f"evidence for {target} (logit {scores[target]:.2f}), saved {args.out}")
+    say(f"evidence for {target} (logit {scores[target]:.2f}), saved {args.out}")
 
 
 def _map(model: Any, image: Any, target: str) -> Any:
@@ -150,21 +170,42 @@ def _map(model: Any, image: Any, target: str) -> Any:
     return mb.heatmap(model.net, mb.nets.normalise(image[None])[0], label).numpy()
 
 
-def read(args: argparse.Namespace, split: str) -> ImageSet:
+def read(args: argparse.Namespace, split: str, crop: float = 1.0) -> ImageSet:
     """Read ``args.n`` images (None: all) of a split, at the side asked for."""
     import minibag as mb
 
-    source, n, bar = args.data, args.n, sys.stderr.isatty()
+    source, n, bar = args.data, args.n, is_terminal(sys.stderr)
     size = args.size or SIDES.get(source, 160)
     if source == "critters":
         return mb.critters(split, n or CRITTERS.get(split, 1), size, args.seed)
     if source == "photos":
         images = mb.photos(split, size)
     elif source == "imagenette":
-        images = mb.imagenette(split, size, limit=n and -(-n // 10), progress=bar)
+        images = mb.imagenette(split, size, limit=n and -(-n // 10), progress=bar, crop=crop)
     else:
-        images = mb.image_folder(folder_of(source, split), size, progress=bar)
+        images = mb.image_folder(folder_of(source, split), size, progress=bar, crop=crop)
     return images.subset(n, args.seed) if n else images
+
+
+def read_to_learn(args: argparse.Namespace) -> ImageSet:
+    """Read the images to learn from; ValueError unless there is one of every class."""
+    images = read(args, "train")
+    if without := len(images.classes) - len({*images.labels.tolist()}):
+        raise ValueError(
+            f"--n-train {args.n} leaves {without} of {len(images.classes)} classes without an "
+            f"image: take {len(images.classes)} or more"
+        )
+    return images
+
+
+def batches(args: argparse.Namespace, split: str, crop: float = 1.0) -> Iterable[ImageSet]:
+    """Read images as `read` does, but those of a whole folder one batch after the other."""
+    from minibag.data import stream_folder
+
+    if args.data in HELD_OUT or args.n:
+        return [read(args, split, crop)]
+    folder, size = folder_of(args.data, split), args.size or 160
+    return stream_folder(folder, size, BATCH, seed=None, crop=crop)
 
 
 def folder_of(source: str, split: str) -> Path:
@@ -177,6 +218,21 @@ def folder_of(source: str, split: str) -> Path:
     return splits.get(split, Path(source))
 
 
+def chosen_split(args: argparse.Namespace, default: str) -> str:
+    """Return the split that is asked for, else the default; "" of a folder without splits.
+
+    Raises ValueError if a split is asked of such a folder: its images may be of any split.
+    """
+    from minibag.data.folder import splits_of
+
+    source = args.data
+    if source in HELD_OUT or splits_of(source) or not expand(source).is_dir():
+        return args.split or default
+    if args.split:
+        raise ValueError(f"{source} has no splits such as train/: leave out --split {args.split}")
+    return ""
+
+
 def held_out(source: str) -> str | None:
     """Return the split to measure on, None if the data set has none."""
     from minibag.data.folder import splits_of
@@ -185,24 +241,50 @@ def held_out(source: str) -> str | None:
     return HELD_OUT.get(source) or next((s for s in ("val", "test") if s in splits), None)
 
 
-def _predict(model: Any, images: ImageSet) -> tuple[Any, Any]:
-    """Return the true and the predicted class of every image, as indices into model.classes."""
+def labels_of(images: ImageSet, known: Sequence[str]) -> Any:
+    """Return labels (N,) as indices into known classes; ValueError if there are others."""
     import numpy as np
 
-    known = ", ".join(model.classes)
-    strange = ", ".join(name for name in images.classes if name not in model.classes)
-    if strange:
-        raise ValueError(f"the model knows the classes {known}, but not {strange}")
-    index = np.array([model.classes.index(name) for name in images.classes])
-    return index[images.labels], model.logits(images.images).argmax(1)
+    from minibag.data.decode import few
+
+    if strange := [name for name in images.classes if name not in known]:
+        raise ValueError(f"the model knows the classes {few(known)}, but not {few(strange)}")
+    return np.array([known.index(name) for name in images.classes])[images.labels]
 
 
-def rate(right: int, n: int, split: str) -> dict[str, Any]:
+def predict(model: Any, sets: Iterable[ImageSet]) -> tuple[Any, Any]:
+    """Return the true and the predicted class of every image, as indices into model.classes.
+
+    Always so many images at a time: how they are shared out changes the rounding.
+    """
+    import numpy as np
+    from tqdm.auto import tqdm
+
+    truth, guesses = [], []
+    with tqdm(unit="image", disable=not is_terminal(sys.stderr)) as bar:
+        for images in sets:
+            truth.append(labels_of(images, model.classes))
+            for start in range(0, len(images), BATCH):
+                part = images.images[start : start + BATCH]
+                guesses.append(model.logits(part).argmax(1))
+                bar.update(len(part))
+    return np.concatenate(truth), np.concatenate(guesses)
+
+
+def rate(truth: Any, predicted: Any, split: str | None) -> dict[str, Any]:
     """Return the accuracy on a split and its 95 % interval: value, low, high, n, split."""
     from minibag.stats import wilson_interval
 
+    right, n = int((truth == predicted).sum()), len(truth)
     low, high = wilson_interval(right, n)
     return {"value": right / n, "low": low, "high": high, "n": n, "split": split}
+
+
+def _keep(output: Path | None, *inputs: str | Path) -> None:
+    """Raise ValueError if the output would replace one of the files that it is made from."""
+    for file in map(Path, inputs):
+        if output and output.exists() and file.exists() and output.samefile(file):
+            raise ValueError(f"{output} is what the picture is made from: write it elsewhere")
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -11,11 +11,22 @@ from typing import Any
 
 import torch
 
-from minibag.commands import folder_of, held_out, rate, read, report
+from minibag.commands import (
+    batches,
+    folder_of,
+    held_out,
+    predict,
+    rate,
+    read,
+    read_to_learn,
+    report,
+)
 from minibag.data import ImageSet
 from minibag.data.folder import list_folder
-from minibag.nets import as_predictor, build
+from minibag.machine import accelerator, check_folder, check_output
+from minibag.nets import NetPredictor, as_predictor, build
 from minibag.nets.predictor import card_path
+from minibag.terminal import is_terminal, say
 from minibag.training import IMAGENET, Recipe, fit
 
 
@@ -25,42 +36,58 @@ def train_net(args: argparse.Namespace) -> None:
     Under torchrun, every process runs this, and the first one saves and reports; a run that
     --minutes has stopped saves no network, but the checkpoint that the same call goes on from.
     """
-    _check(args)
-    recipe = _recipe(args)
+    rank = _check(args)
+    recipe, streamed = _recipe(args), args.recipe == "imagenet"
     train, classes, n_train = _images(args, "train")
     architecture = _architecture(args, len(classes))
     torch.manual_seed(args.seed)
     net = build(architecture)
-    val, split, n_val = _validation(args, classes)
-    rest = {"save_every": args.save_every, "minutes": args.minutes, "progress": sys.stderr.isatty()}
-    history = fit(net, train, val, recipe, args.checkpoints, **rest)
-    if int(os.environ.get("RANK", "0")):
+    val, split = _validation(args, classes)
+    rest = {"save_every": args.save_every, "minutes": args.minutes}
+    quiet = not is_terminal(sys.stderr)
+    history = fit(net, train, val, recipe, args.checkpoints, progress=not quiet, **rest)
+    if rank:
         return
     if (done := len(history)) < recipe.epochs:  # --minutes are over
-        print(f"not finished: {done} of {recipe.epochs} epochs are done; the same call goes on")
+        say(f"not finished: {done} of {recipe.epochs} epochs are done; the same call goes on")
         return
-    side = train.images.shape[1] if isinstance(train, ImageSet) else args.size
-    right = round(history[-1].get("val_accuracy", 0) * n_val)
-    found = rate(right, n_val, split) if split else None
     card = {
-        "image_size": side,
+        "image_size": train.images.shape[1] if isinstance(train, ImageSet) else args.size,
+        "crop": recipe.crop if streamed else 1.0,
         "recipe": recipe.to_dict(),
         "seed": args.seed,
         "data": {"name": args.data, "n_train": n_train},
-        "accuracy": found,
+        "accuracy": None,
         "seconds": sum(epoch["seconds"] for epoch in history),
     }
-    as_predictor(net, classes, architecture, card).save(args.out)
-    report(args, n_train, side, found)
+    model = as_predictor(net, classes, architecture, card)
+    model.card["accuracy"] = found = _measured(args, model, val, split)
+    model.save(args.out)
+    report(args, n_train, model.image_size, found)
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Refuse before the work what would fail after it, or lose it."""
-    card_path(args.out)
+def _check(args: argparse.Namespace) -> int:
+    """Refuse before the work what would fail after it, or lose it; return this process's rank."""
+    check_output(card_path(args.out))
     if (args.save_every or args.minutes is not None) and not args.checkpoints:
         raise ValueError("--save-every and --minutes need a folder for --checkpoints")
     if args.minutes is not None and not args.minutes > 0:
         raise ValueError(f"--minutes must be more than 0, got {args.minutes}")
+    if args.checkpoints:
+        check_folder(args.checkpoints)
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1  # a RANK may be left over from elsewhere
+    return 0 if alone else int(os.environ["RANK"])
+
+
+def _measured(
+    args: argparse.Namespace, model: NetPredictor, val: ImageSet | Path | None, split: str
+) -> dict[str, Any] | None:
+    """Return the accuracy as ``evaluate`` will find it, None without held-out images."""
+    if val is None:
+        return None
+    model.net.to(accelerator() or "cpu")
+    sets = [val] if isinstance(val, ImageSet) else batches(args, split, model.preparation["crop"])
+    return rate(*predict(model, sets), split)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -86,7 +113,7 @@ def _architecture(args: argparse.Namespace, num_classes: int) -> dict[str, Any]:
 def _images(args: argparse.Namespace, split: str) -> tuple[ImageSet | Path, tuple[str, ...], int]:
     """Return a split, its classes and number of images; ImageNet's recipe streams its folder."""
     if args.recipe != "imagenet":
-        images = read(args, split)
+        images = read_to_learn(args) if split == "train" else read(args, split)
         return images, images.classes, len(images)
     if args.n:
         raise ValueError("--n-train does not go with --recipe imagenet, which streams a folder")
@@ -97,14 +124,14 @@ def _images(args: argparse.Namespace, split: str) -> tuple[ImageSet | Path, tupl
 
 def _validation(
     args: argparse.Namespace, classes: tuple[str, ...]
-) -> tuple[ImageSet | Path | None, str, int]:
-    """Return the held-out images, their split and number; ValueError if classes are missing."""
+) -> tuple[ImageSet | Path | None, str]:
+    """Return the held-out images and their split; ValueError if classes are missing."""
     split = held_out(args.data) or ("val" if args.recipe == "imagenet" else "")
     if not split:
-        return None, "", 0
+        return None, ""
     args.n = None
-    val, known, n = _images(args, split)
+    val, known, _ = _images(args, split)
     if odd := sorted({*classes} ^ {*known}):
         names = ", ".join(odd[:5]) + (", ..." if odd[5:] else "")
         raise ValueError(f"classes in train or {split}, but not in both: {names} ({len(odd)})")
-    return val, split, n
+    return val, split
