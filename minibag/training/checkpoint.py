@@ -81,8 +81,13 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     for part in path.parent.glob(f"{path.name}.*.part"):
         part.unlink()
-    with whole_file(path) as part:
-        torch.save({"format": FORMAT, **state}, part)
+    with whole_file(path) as part, part.open("wb") as file:
+        try:
+            torch.save({"format": FORMAT, **state}, file)
+        except RuntimeError as error:  # torch speaks of positions in the archive, the disk is full
+            if isinstance(error.__context__, OSError):
+                raise OSError(*error.__context__.args) from error
+            raise
 
 
 def load_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any]:

@@ -190,9 +190,19 @@ class BeTheBagNet(Redrawn):
         """Write all answers of this game to its file, and say where that is."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / self.file
+        rows = [[plain(value) for value in answer] for answer in self.answers]
         with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([COLUMNS, *self.answers])
+            csv.writer(file).writerows([COLUMNS, *rows])
         self.say(f"Saved {counted(len(self.answers), 'answer')} as {path}.")
+
+
+def plain(value: object) -> str:
+    """Return a cell that no spreadsheet takes for a formula, and that UTF-8 can write.
+
+    An apostrophe in front makes it text (OWASP, CSV Injection).
+    """
+    text = str(value).encode(errors="backslashreplace").decode()
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def zoo_bagnets(classes: tuple[str, ...]) -> dict[int, BagPredictor]:

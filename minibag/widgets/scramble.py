@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -63,7 +64,8 @@ class ScrambleExplorer(Redrawn):
     ----------
     collections : by name, images with their models by name: any `Predictor` with the classes of
         the images, or what `minibag.load` takes. None is `class_size()`
-    folder : where the button saves pictures
+    folder : where the button saves pictures; signs in a collection's name that are no letters
+        and might lead elsewhere become codes such as %2F
 
     Raises
     ------
@@ -214,7 +216,8 @@ class ScrambleExplorer(Redrawn):
     def save_picture(self) -> None:
         """Write what the widget shows to a PNG file, and say where."""
         v = self.values
-        path = self.folder / f"{v['collection']}-{v['picture']}-in-{v['grid']}x{v['grid']}.png"
+        name = re.sub(r"[^\w .-]", lambda sign: f"%{ord(sign[0]):02X}", v["collection"])
+        path = self.folder / f"{name}-{v['picture']}-in-{v['grid']}x{v['grid']}.png"
         figure, _ = self.twin_of(**v)
         with whole_file(path) as part:
             part.write_bytes(png(figure))

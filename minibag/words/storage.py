@@ -25,6 +25,8 @@ ENCODINGS: dict[str, Any] = {
     "vlad": VLADEncoder,
     "fisher": FisherEncoder,
 }
+# What a header made by hand runs into; the last one is JSON of a thousand brackets.
+BROKEN = (SafetensorError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 LINEAR = ("linear_svm", "logistic")
 PARAMETERS = ("classifier", "C", "random_state", "n_jobs")
 HEAD = {"coef_": "CF", "intercept_": "C"}  # axes, as in `Encoder.learned`: one letter, one length
@@ -70,7 +72,7 @@ def load_bag(kind: type, path: str | Path) -> Any:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if KIND in metadata:
             return _rebuild(kind, json.loads(metadata[KIND]), arrays)
-    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except BROKEN as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error!r}") from error
     raise ValueError(f"{path} holds something else, expected {KIND}")
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import resource
 import subprocess
 import sys
 
@@ -106,6 +107,23 @@ def test_what_a_killed_save_left_is_cleared_away(tmp_path):
     (tmp_path / "checkpoint.pt.123.part").write_text("half")
     fit(small_net(), small_set(), recipe=quick(epochs=1), folder=tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "lock", "log.jsonl"]
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named_and_the_last_one_kept(tmp_path):
+    def train(net, epochs):
+        return fit(net, small_set(), recipe=quick(epochs=epochs), folder=tmp_path / str(epochs))
+
+    train(small_net(), 1)
+    (tmp_path / "2").mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # as a disk that is full
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*checkpoint\.pt'"):
+            train(small_net(), 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "2").glob("checkpoint*"))
+    assert len(train(small_net(), 2)) == 2
 
 
 def test_every_damage_to_a_checkpoint_is_told(tmp_path):

@@ -375,6 +375,24 @@ def test_names_a_file_that_holds_no_answers(tmp_path, content, message):
         tally(tmp_path)
 
 
+def test_class_names_are_text_to_a_spreadsheet_and_counted_all_the_same(images, tmp_path):
+    names = ("=1+1", "@cat", "\udcff")
+    strange = ImageSet(images.images, images.labels, names)
+    bag, truths = Colours(4), []
+    bag.classes = names
+    play = BeTheBagNet(strange, {4: bag}, folder=tmp_path, seed=1)
+    for _ in range(12):
+        truths.append(play.round.truth)
+        play.guess(0)
+        play.next_picture()
+    play.save_answers()
+    _, rows = read(tmp_path)
+    written = ["'=1+1", "'@cat", "\\udcff"]
+    assert [row["class"] for row in rows] == [written[truth] for truth in truths]
+    assert {row["guess"] for row in rows} == {"'=1+1"}
+    assert tally(tmp_path)[0].right == truths.count(0) > 0
+
+
 def test_an_empty_folder_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="save answers of BeTheBagNet there"):
         pool(tmp_path)

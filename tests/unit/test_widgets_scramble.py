@@ -207,6 +207,22 @@ def test_a_picture_is_saved_and_stands_in_for_the_widget(explorer, tmp_path):
     np.testing.assert_array_equal(saved, pixels(png(explorer.twin(**explorer.values)[0])))
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("../x", "..%2Fx"), ("a\\b\0", "a%5Cb%00"), ("Vögel 2", "Vögel 2"), ("\udcff", "%DCFF")],
+)
+def test_a_picture_is_saved_in_its_folder_whatever_the_collection_is_called(
+    critters, tmp_path, name, file
+):
+    (tmp_path / "here").mkdir()
+    nets = {"ResNet": NETS["ResNet"]}
+    explorer = ScrambleExplorer({name: (critters, nets)}, folder=tmp_path / "here")
+    explorer.save.click()
+    assert "Saved as" in explorer.text.value
+    saved = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")]
+    assert saved == [f"here/{file}-1-in-1x1.png"]
+
+
 def test_what_goes_wrong_is_said_in_the_widget(explorer, tmp_path):
     explorer.folder = tmp_path / "missing"
     explorer.save.click()

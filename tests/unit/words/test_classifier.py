@@ -470,6 +470,15 @@ def test_a_header_that_does_not_fit_is_one_clear_error(fitted, wrong, tmp_path):
         BagOfVisualWords.load(tmp_path / "m")
 
 
+def test_a_header_of_endless_brackets_is_one_clear_error(fitted, tmp_path):
+    fitted.save(tmp_path / "m")
+    with safe_open(tmp_path / "m", "numpy") as file:
+        (kind,) = file.metadata()
+    save_file(load_file(tmp_path / "m"), tmp_path / "m", {kind: "[" * 100_000})
+    with pytest.raises(ValueError, match="m is damaged"):
+        BagOfVisualWords.load(tmp_path / "m")
+
+
 @pytest.mark.parametrize("name", ARRAYS)
 def test_an_array_that_is_missing_or_of_another_shape_is_one_clear_error(fitted, name, tmp_path):
     fitted.save(tmp_path / "m")
