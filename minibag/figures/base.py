@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
 from PIL import Image
 
 FOR_AGAINST = "RdBu_r"  # evidence for: red, against: blue, zero is white
+P = ParamSpec("P")
+
+
+def as_written(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Let a figure function show every name as it is written: all of them are wrapped in this.
+
+    Matplotlib takes what stands between two ``$`` for mathematics: a class called "5$ or 10$" would
+    lose its dollars, and one called "$_{$" would be an error. Only the powers of ten beside a
+    logarithmic axis, which Matplotlib writes itself, stay mathematics.
+    """
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        figure = draw(*args, **kwargs)
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                for text in axis.get_ticklabels(which="both"):
+                    text.set_parse_math(True)
+        return figure
+
+    return drawn
 
 
 def show(figure: Figure, alt: str) -> None:

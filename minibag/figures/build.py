@@ -10,12 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from minibag.figures.base import as_written
 from minibag.stats import wilson_interval
 
 COLOURS = ("#767676", "#0b6e8a", "#e08214")
 ORANGE, BLUE = "#b35806", "#2166ac"
 
 
+@as_written
 def bills(costs: Mapping[str, NDArray[np.floating]], parts: Sequence[str]) -> Figure:
     """Draw what the parts of networks cost, for up to three networks.
 
@@ -39,6 +41,7 @@ def bills(costs: Mapping[str, NDArray[np.floating]], parts: Sequence[str]) -> Fi
     return figure
 
 
+@as_written
 def learning_curve(history: Sequence[Mapping[str, Any]], n_val: int, title: str) -> Figure:
     """Draw what `minibag.training.fit` returned: loss, and accuracy (in %) with its 95 % band.
 

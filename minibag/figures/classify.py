@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.model_selection import GridSearchCV
 
+from minibag.figures.base import as_written
 from minibag.stats import wilson_interval
 
 Floats = NDArray[np.floating]
 RED, BLUE, GREY = "#b2182b", "#2166ac", "#767676"
 
 
+@as_written
 def tuning_curves(search: GridSearchCV, x: str, line: str) -> Figure:
     """Draw cross-validated accuracy (mean, standard error over folds) against parameter ``x``.
 
@@ -43,6 +45,7 @@ def tuning_curves(search: GridSearchCV, x: str, line: str) -> Figure:
     return figure
 
 
+@as_written
 def lucky_winner(chosen_on: Floats, fresh: Floats) -> Figure:
     """Draw accuracy (M,) of M settings on the set they were chosen by, and on fresh images."""
     figure, axes = plt.subplots(figsize=(6, 4.2), layout="constrained")
@@ -62,6 +65,7 @@ def lucky_winner(chosen_on: Floats, fresh: Floats) -> Figure:
     return figure
 
 
+@as_written
 def word_votes(votes: Floats, examples: NDArray[np.uint8], title: str) -> Figure:
     """Draw the votes (R,) of R words for one class, and beside each the patches it stands for.
 
@@ -89,6 +93,7 @@ def word_votes(votes: Floats, examples: NDArray[np.uint8], title: str) -> Figure
     return figure
 
 
+@as_written
 def displacements(words: Floats, descriptors: Mapping[str, Floats]) -> Figure:
     """Draw words (K, 2), the descriptors (n, 2) of each image, and their mean shift per word."""
     figure, axes = plt.subplots(
@@ -108,6 +113,7 @@ def displacements(words: Floats, descriptors: Mapping[str, Floats]) -> Figure:
     return figure
 
 
+@as_written
 def measured_ladder(scores: Mapping[str, tuple[int, int]], chance: float, title: str) -> Figure:
     """Draw the accuracy of every method with its 95 % interval, from (right, total) counts."""
     figure, axes = plt.subplots(figsize=(7.5, 0.42 * len(scores) + 1.3), layout="constrained")

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch
 
+from minibag.figures.base import as_written
+
 LESSONS = (
     ("Start here", "Counting evidence"),
     ("Local features", "Visual words", "Classify with words"),
@@ -65,6 +67,7 @@ class Rung(NamedTuple):
     patch_size: int | list[int] | None
 
 
+@as_written
 def course_map(ready: Collection[int]) -> Figure:
     """Return the map of the course: one row per part, one card per lesson.
 
@@ -131,6 +134,7 @@ def _recorded(row: dict[str, Any]) -> Rung:
     return Rung(row["accuracy"], low, high, row["parameters"], row["patch_size"])
 
 
+@as_written
 def ladder(rungs: Mapping[str, Rung], data: str, classes: int) -> Figure:
     """Return the accuracy ladder of the course from chance (below) to a ResNet-50 (above).
 

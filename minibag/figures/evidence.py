@@ -13,13 +13,14 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from skimage.util import montage
 
-from minibag.figures.base import FOR_AGAINST
+from minibag.figures.base import FOR_AGAINST, as_written
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 PAIR = ("#0b6e8a", "#e08214")
 
 
+@as_written
 def gallery(
     images: Sequence[NDArray], titles: Sequence[str], title: str, columns: int = 8
 ) -> Figure:
@@ -58,6 +59,7 @@ def gallery(
     return fig
 
 
+@as_written
 def vote_table(votes: Floats, words: Sequence[str], classes: Sequence[str], title: str) -> Figure:
     """Return a table of votes: one row per class, one column per word, red for, blue against.
 
@@ -78,6 +80,7 @@ def vote_table(votes: Floats, words: Sequence[str], classes: Sequence[str], titl
     return fig
 
 
+@as_written
 def evidence_on_images(
     images: Sequence[Image], maps: Sequence[Floats], titles: Sequence[str], title: str
 ) -> Figure:
@@ -111,6 +114,7 @@ def evidence_on_images(
     return fig
 
 
+@as_written
 def wall(rows: Mapping[str, Floats], title: str) -> Figure:
     """Return patches as a wall: one labelled row for each name.
 
@@ -136,6 +140,7 @@ def wall(rows: Mapping[str, Floats], title: str) -> Figure:
     return fig
 
 
+@as_written
 def two_bags(above: Floats, below: Floats, names: tuple[str, str], title: str) -> Figure:
     """Return two histograms of words, the second one hanging below the first.
 
@@ -158,6 +163,7 @@ def two_bags(above: Floats, below: Floats, names: tuple[str, str], title: str) -
     return fig
 
 
+@as_written
 def peek(image: Image, top: int, left: int, q: int, whole: bool) -> Figure:
     """Return a q x q window of the image, enlarged, beside the image it was cut from.
 

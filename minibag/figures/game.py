@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from minibag.bag import PatchGrid
+from minibag.figures.base import as_written
 from minibag.figures.evidence import gallery
 from minibag.figures.html import bars, card, img, row, verdict
 from minibag.stats import wilson_interval
@@ -191,19 +192,23 @@ def patch_page(
     classes, truth : names, and the index of the true class, if it has one
     """
     blocks = [card(escape(t), img(p, t, "width:min(260px,23vw)")) for p, t in places]
-    tables = [card(who, bars(v, classes, truth, None, signed=True)) for who, v in said.items()]
+    tables = [
+        card(escape(who), bars(v, classes, truth, None, signed=True)) for who, v in said.items()
+    ]
     head = "Patches of other images that say nearly the same"
     key = "Red speaks for a class, blue against it. ★ is the true class."
     rest = row(*tables, card(head, tiles(near, "96px"), width=480))
     return f'{row(*blocks)}<div style="margin:8px 0">{key}</div>{rest}'
 
 
+@as_written
 def still(pictures: Titled, text: str) -> Figure:
     """Return pictures in rows as a figure, with a text above: what stands in for a page."""
     images, titles = zip(*pictures, strict=True)
     return gallery(images, titles, fill(text, 90), 6)
 
 
+@as_written
 def human_accuracy(tallies: Sequence[Tally]) -> Figure:
     """Return accuracy against patch size: people with 95 % Wilson intervals, BagNet, chance.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skimage.util import montage
 
 from minibag.bag import PatchGrid
+from minibag.figures.base import as_written
 from minibag.figures.words import wall_of_words
 from minibag.stats import wilson_interval
 
@@ -33,6 +34,7 @@ def as_pictures(filters: Floats) -> Floats:
     return (0.5 + 0.5 * filters / np.maximum(strongest, 1e-12)).transpose(0, 2, 3, 1)
 
 
+@as_written
 def filter_walls(walls: Mapping[str, Floats], title: str, columns: int = 10) -> Figure:
     """Draw walls of pictures (K, p, p, 3) in 0..1 side by side, each under its name."""
     rows = -(-max(map(len, walls.values())) // columns)
@@ -56,6 +58,7 @@ def favourites(images: NDArray[np.uint8], grid: PatchGrid, codes: Floats, filter
     return Words(as_pictures(filters), wall.nearest)
 
 
+@as_written
 def before_after(before: Words, after: Words, rows: Sequence[int], title: str) -> Figure:
     """Draw a row for each chosen word: its filter and favourite patches, before and after."""
     n, p = after.patches.shape[1:3]
@@ -82,6 +85,7 @@ def _sheet(ax: Axes, pictures: Floats, shape: tuple[int, int]) -> None:
     ax.spines[:].set_visible(False)
 
 
+@as_written
 def learning_curve(losses: Sequence[float], right: Sequence[int], n: int, title: str) -> Figure:
     """Draw loss, and test accuracy on n images (95 % band), per epoch from before the first."""
     figure, (left, ax) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
@@ -99,6 +103,7 @@ def learning_curve(losses: Sequence[float], right: Sequence[int], n: int, title:
     return figure
 
 
+@as_written
 def few_words(sizes: Sequence[int], curves: Mapping[str, Floats], chance: float) -> Figure:
     """Draw accuracies (sizes, seeds) against the number of words; NaN where none was measured."""
     figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from minibag.figures.base import FOR_AGAINST
+from minibag.figures.base import FOR_AGAINST, as_written
 
 
+@as_written
 def confusion_figure(counts: NDArray[np.integer], classes: Sequence[str]) -> Figure:
     """Return a confusion matrix: rows are the true classes, columns the predicted ones.
 
@@ -47,6 +48,7 @@ def confusion_figure(counts: NDArray[np.integer], classes: Sequence[str]) -> Fig
     return fig
 
 
+@as_written
 def explanation(
     image: NDArray[np.uint8],
     evidence: NDArray[np.floating],

@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from minibag.evidence import Patch
-from minibag.figures.base import FOR_AGAINST
+from minibag.figures.base import FOR_AGAINST, as_written
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 Floats = NDArray[np.floating]
 
 
+@as_written
 def patch_lists(
     lists: Mapping[str, Sequence[Patch]], title: str, classes: Sequence[str] | None = None
 ) -> Figure:
@@ -45,6 +46,7 @@ def patch_lists(
     return fig
 
 
+@as_written
 def map_wall(
     image: NDArray[np.uint8], maps: Mapping[str, Floats], title: str, columns: int = 4
 ) -> Figure:
@@ -74,6 +76,7 @@ def map_wall(
     return fig
 
 
+@as_written
 def scored(
     scores: Mapping[str, tuple[float, float, float]], chance: float, label: str, title: str
 ) -> Figure:

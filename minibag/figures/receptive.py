@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from minibag.figures.base import as_written
 from minibag.nets.field import PIXEL, ReceptiveField
 
 Floats = NDArray[np.floating]
@@ -40,6 +41,7 @@ def maps_of(layers: Sequence[Layer], side: int) -> Iterator[tuple[ReceptiveField
         yield field, n
 
 
+@as_written
 def cone(image: NDArray, layers: Sequence[Layer], names: Sequence[str], unit: int) -> Figure:
     """Return what one unit sees: as a cone through the layers, and as a square on the image.
 
@@ -104,6 +106,7 @@ def _middles(field: ReceptiveField, cells: list[int], level: int) -> Floats:
     return np.stack([x, np.full(len(cells), level)], 1)
 
 
+@as_written
 def squares(
     images: Sequence[NDArray], titles: Sequence[str], sides: Mapping[str, int], title: str
 ) -> Figure:
@@ -129,6 +132,7 @@ def squares(
     return fig
 
 
+@as_written
 def maps(
     values: Mapping[str, Floats], label: str, title: str, centres: Sequence[Floats] = ()
 ) -> Figure:

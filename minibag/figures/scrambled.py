@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import isotonic_regression
 
 from minibag.experiments import ScrambledAccuracy
+from minibag.figures.base import as_written
 
 # Colour, line and marker differ from model to model: any one of them tells curves apart.
 STYLES = (
@@ -26,6 +27,7 @@ STYLES = (
 GREY = "#595959"
 
 
+@as_written
 def accuracy_curves(
     rows: Mapping[str, Sequence[ScrambledAccuracy]], chance: float, title: str
 ) -> Figure:

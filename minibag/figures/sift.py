@@ -11,11 +11,14 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from minibag.figures.base import as_written
+
 Floats = NDArray[np.floating]
 BLUE, ORANGE, YELLOW = "#0072b2", "#d55e00", "#ffb000"
 STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), ("#009e73", ":", "^"))
 
 
+@as_written
 def gradient_pictures(patch: Floats, dx: Floats, dy: Floats) -> Figure:
     """Return a grey patch (H, W), its two gradients, and its arrows; mid grey is no change."""
     fig, axes = plt.subplots(1, 4, figsize=(9, 2.8), layout="constrained")
@@ -33,6 +36,7 @@ def gradient_pictures(patch: Floats, dx: Floats, dy: Floats) -> Figure:
     return fig
 
 
+@as_written
 def glyphs(patches: Floats, descriptors: Floats, names: Sequence[str], title: str) -> Figure:
     """Return grey patches (n, H, W) above their descriptors (n, 128), drawn as 4 x 4 roses.
 
@@ -60,6 +64,7 @@ def glyphs(patches: Floats, descriptors: Floats, names: Sequence[str], title: st
     return fig
 
 
+@as_written
 def bars(series: Mapping[str, Floats], xlabel: str, ylabel: str, title: str) -> Figure:
     """Return one bar chart below the other, for equally long lists, each under its name."""
     fig, axes = plt.subplots(
@@ -75,6 +80,7 @@ def bars(series: Mapping[str, Floats], xlabel: str, ylabel: str, title: str) -> 
     return fig
 
 
+@as_written
 def key_points(image: Floats, positions: Floats, sigmas: Floats, title: str) -> Figure:
     """Return a grey photograph with its key points (n, 2), as circles of radius 2 sigma.
 
@@ -88,6 +94,7 @@ def key_points(image: Floats, positions: Floats, sigmas: Floats, title: str) -> 
     return fig
 
 
+@as_written
 def matches(views: Sequence[Floats], ends: Sequence[Floats], good: NDArray, title: str) -> Figure:
     """Return two grey views side by side, with lines for all bad matches and each third good one.
 
@@ -113,6 +120,7 @@ def _photograph(ax: Axes, grey: Floats, greys: int) -> None:
     ax.set(xticks=[], yticks=[], xlim=(-0.5, grey.shape[1] - 0.5), ylim=(grey.shape[0] - 0.5, -0.5))
 
 
+@as_written
 def curves(
     panels: Mapping[str, tuple[Floats, Mapping[str, Floats]]], ylabel: str, title: str
 ) -> Figure:

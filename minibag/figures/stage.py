@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from minibag.figures.base import as_written
 from minibag.figures.html import LINES, bars, card, curves, darkest, img, key, overlay, row, verdict
 
 Image = NDArray[np.uint8]
@@ -100,6 +101,7 @@ def page(scene: Scene) -> str:
     return row(*cards) + row(*models)
 
 
+@as_written
 def explorer(scene: Scene) -> Figure:
     """Return the scene as a figure: pictures and curve, below them one column for each model."""
     n = max(3, len(scene.answers))

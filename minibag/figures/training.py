@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from minibag.figures.base import as_written
 from minibag.stats import wilson_interval
 
 Floats = NDArray[np.floating]
@@ -23,9 +24,11 @@ STYLES = (
     ("#1a1a1a", "-", "v"),
 )
 GREY, SHADE = "#595959", "#f3c9a5"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FP16_ZERO, FP16_FULL = -25, -14  # log2 of where numbers become 0, and where they start to lose bits
 
 
+@as_written
 def roofline(points: Mapping[str, Floats], rate: float, bandwidth: float, title: str) -> Figure:
     """Draw what a machine can do at most, and what layers reach (Williams et al., CACM 2009).
 
@@ -61,6 +64,7 @@ def roofline(points: Mapping[str, Floats], rate: float, bandwidth: float, title:
     return figure
 
 
+@as_written
 def gradient_sizes(gradients: Mapping[str, Floats], title: str) -> Figure:
     """Draw how large the numbers of gradients are, and what fp16 makes of them.
 
@@ -80,13 +84,14 @@ def gradient_sizes(gradients: Mapping[str, Floats], title: str) -> Figure:
         FP16_ZERO, FP16_FULL, color=SHADE, alpha=0.4, lw=0, zorder=0, label="lose bits in fp16"
     )
     ticks = range(-40, 3, 8)
-    ax.set_xticks(ticks, [f"$2^{{{tick}}}$" for tick in ticks])
+    ax.set_xticks(ticks, [f"2{str(tick).translate(RAISED)}" for tick in ticks])
     ax.set(xlim=bins[[0, -1]], xlabel="size of a number", ylabel="share of the numbers (%)")
     ax.set_title(title)
     ax.legend(frameon=False, loc="upper right", fontsize=10)
     return figure
 
 
+@as_written
 def paths(runs: Mapping[str, Sequence[float]], first: int, title: str) -> Figure:
     """Draw the accuracy (0 to 1) after every step from the ``first`` on, one line for each run."""
     figure, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
@@ -98,6 +103,7 @@ def paths(runs: Mapping[str, Sequence[float]], first: int, title: str) -> Figure
     return figure
 
 
+@as_written
 def learning_curves(
     histories: Mapping[str, Sequence[Mapping[str, Any]]], n_val: int, title: str
 ) -> Figure:
@@ -123,6 +129,7 @@ def learning_curves(
     return figure
 
 
+@as_written
 def accuracy_by_reach(
     series: Mapping[str, Sequence[Sequence[float]]], chance: float, label: str, title: str
 ) -> Figure:

@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from minibag.bag import PatchGrid
+from minibag.figures.base import as_written
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating]
@@ -84,6 +85,7 @@ def _stretch(patches: Bytes) -> Bytes:
     return np.repeat(128 + 127 * grey / strongest, 3, axis=3).round().astype(np.uint8)
 
 
+@as_written
 def draw_wall(wall: Wall, words: Sequence[int], names: Sequence[str], title: str) -> Figure:
     """Draw one row for each chosen word: the mean of its patches, then its nearest patches."""
     size = (0.55 * wall.nearest.shape[1] + 2.4, 0.55 * len(words) + 0.8)
@@ -116,6 +118,7 @@ def word_colours(words: Floats) -> Floats:
     return 0.1 + 0.8 * components.argsort(0).argsort(0) / (len(words) - 1)
 
 
+@as_written
 def draw_word_maps(images: Bytes, word_maps: Ints, colours: Floats) -> Figure:
     """Draw images above their word maps (N, h, w), each cell in the colour of its word."""
     size = (2 * len(images), 4.3)
@@ -132,6 +135,7 @@ def draw_word_maps(images: Bytes, word_maps: Ints, colours: Floats) -> Figure:
     return figure
 
 
+@as_written
 def draw_histograms(images: Bytes, histograms: Floats, names: Sequence[str], title: str) -> Figure:
     """Draw one row for each image: the image, and how often it uses each word."""
     size = (8, 1.3 * len(images) + 0.6)
@@ -151,6 +155,7 @@ def draw_histograms(images: Bytes, histograms: Floats, names: Sequence[str], tit
     return figure
 
 
+@as_written
 def draw_lloyd(points: Floats, steps: Mapping[int, tuple[Floats, Ints]]) -> Figure:
     """Draw k-means on points (n, 2): by number of the step, its centres (K, 2) and labels (n,)."""
     size = (2.5 * len(steps), 2.9)
@@ -163,6 +168,7 @@ def draw_lloyd(points: Floats, steps: Mapping[int, tuple[Floats, Ints]]) -> Figu
     return figure
 
 
+@as_written
 def draw_curves(
     x: Sequence[float], scores: Mapping[str, Floats], chance: float, x_label: str, title: str
 ) -> Figure:
@@ -192,6 +198,7 @@ def word_use(word_maps: Ints, image: int, word: int) -> str:
     )
 
 
+@as_written
 def explore_word(
     images: Bytes, word_maps: Ints, grid: PatchGrid, wall: Wall, *, image: int, word: int
 ) -> Figure:
