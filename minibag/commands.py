@@ -245,10 +245,11 @@ def labels_of(images: ImageSet, known: Sequence[str]) -> Any:
     """Return labels (N,) as indices into known classes; ValueError if there are others."""
     import numpy as np
 
-    from minibag.data.decode import few
+    from minibag.data.names import difference, few
 
     if strange := [name for name in images.classes if name not in known]:
-        raise ValueError(f"the model knows the classes {few(known)}, but not {few(strange)}")
+        apart = difference(known, [*known, *strange])
+        raise ValueError(f"the model knows the classes {few(known)}, but not all of these: {apart}")
     return np.array([known.index(name) for name in images.classes])[images.labels]
 
 

@@ -23,6 +23,7 @@ from minibag.commands import (
 )
 from minibag.data import ImageSet
 from minibag.data.folder import list_folder
+from minibag.data.names import difference
 from minibag.machine import accelerator, check_folder, check_output
 from minibag.nets import NetPredictor, as_predictor, build
 from minibag.nets.predictor import card_path
@@ -131,7 +132,6 @@ def _validation(
         return None, ""
     args.n = None
     val, known, _ = _images(args, split)
-    if odd := sorted({*classes} ^ {*known}):
-        names = ", ".join(odd[:5]) + (", ..." if odd[5:] else "")
-        raise ValueError(f"classes in train or {split}, but not in both: {names} ({len(odd)})")
+    if apart := difference(classes, known):
+        raise ValueError(f"{split} does not have the same classes as train: {apart}")
     return val, split

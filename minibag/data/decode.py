@@ -6,7 +6,7 @@ import re
 import stat
 import struct
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -172,12 +172,6 @@ def _to_rgb(image: Image.Image, key: Transparent) -> Image.Image:
         white = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(white, layered).convert("RGB")
     return image.convert("RGB")
-
-
-def few(names: Iterable[str], n: int = 5) -> str:
-    """Return the first names and how many more there are, for a message."""
-    names = list(names)
-    return ", ".join(names[:n]) + (f" and {len(names) - n:,} more" if names[n:] else "")
 
 
 def read_images(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minibag.data.decode import SUFFIXES, OnError, UnreadableImageError, few, read_images
+from minibag.data.decode import SUFFIXES, OnError, UnreadableImageError, read_images
 from minibag.data.imageset import ImageSet
+from minibag.data.names import few
 from minibag.machine import expand
 
 # What systems, servers and tools put beside pictures, in lower case; hidden names begin with a dot.

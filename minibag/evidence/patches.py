@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from minibag.bag import BagPredictor, finite
 from minibag.data import ImageSet
+from minibag.data.names import difference
 
 Kind = Literal["any", "telling", "misleading"]
 BATCH = 64  # images whose evidence is held at a time
@@ -111,10 +112,10 @@ def top_patches(
 def _batches(images: ImageSet | Iterable[ImageSet], classes: tuple[str, ...]) -> Iterator[ImageSet]:
     """Yield all images in order, at most BATCH at a time."""
     for part in [images] if isinstance(images, ImageSet) else images:
-        if part.classes != classes:
+        if apart := difference(classes, part.classes):
             raise ValueError(
-                f"the model knows the classes {classes}, the images have {part.classes}, so that a "
-                "label means two things: train and read on image sets with the same classes"
+                f"the images do not have the classes of the model, so that a label means two "
+                f"things: {apart}. Train and read on image sets with the same classes"
             )
         for start in range(0, len(part), BATCH):
             yield part[start : start + BATCH]

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from minibag.bag import Predictor, finite
 from minibag.data import ImageSet
+from minibag.data.names import difference
 from minibag.experiments.scramble import scramble
 from minibag.stats import wilson_interval
 
@@ -52,10 +53,11 @@ def accuracy_by_grid(
         If there are no images, they have other classes than the model, a grid is out of range, or
         logits are not finite.
     """
-    if tuple(model.classes) != tuple(images.classes) or not len(images):
+    if not len(images):
+        raise ValueError("no images: there is nothing to measure")
+    if apart := difference(model.classes, images.classes):
         raise ValueError(
-            f"the model knows the classes {tuple(model.classes)}, got {len(images)} images of "
-            f"{images.classes}: give images of the same classes, in the same order"
+            f"give images of the same classes, in the same order, as the model: {apart}"
         )
     rows = []
     with tqdm(total=len(grids) * len(images), unit="image", disable=not progress) as bar:

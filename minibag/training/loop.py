@@ -15,6 +15,7 @@ from torch.random import fork_rng
 from tqdm.auto import tqdm
 
 from minibag.data import ImageSet
+from minibag.data.names import difference
 from minibag.exact import exact
 from minibag.machine import expand
 from minibag.training import prepare
@@ -88,11 +89,10 @@ def fit(
     ):
         images = open_images(train, recipe, team)
         held_out = open_images(val, recipe, team) if val is not None else None
-        if held_out and (type(held_out), held_out.classes) != (type(images), images.classes):
-            raise ValueError(
-                "train and val must both be ImageSets or both be folders, of the same classes; "
-                f"got {images.classes} and {held_out.classes}"
-            )
+        if held_out and type(held_out) is not type(images):
+            raise ValueError("train and val must both be ImageSets, or both be folders")
+        if held_out and (apart := difference(images.classes, held_out.classes)):
+            raise ValueError(f"val does not have the same classes as train: {apart}")
         until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         try:
             run = Run(net, images, held_out, recipe, team, place, until)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from minibag.bag import BagPredictor, finite
 from minibag.data import ImageSet
+from minibag.data.names import difference
 from minibag.figures.game import Round, counted, framed, game, still
 from minibag.machine import expand, whole_file
 from minibag.widgets.answers import COLUMNS
@@ -221,7 +222,9 @@ def checked(images: ImageSet, models: Mapping[int, BagPredictor]) -> dict[int, B
             f"no BagNet came with minibag for {images.classes}: give models={{q: bag}}"
         )
     for q, model in models.items():
-        size, asked = model.grid(images.images.shape[1:3]).size, (q, images.classes)
-        if asked != (given := (size, tuple(model.classes))):
-            raise ValueError(f"expected a model of patch size and classes {asked}, got {given}")
+        size = model.grid(images.images.shape[1:3]).size
+        if size != q:
+            raise ValueError(f"expected a model of patch size {q}, got {size}")
+        if apart := difference(model.classes, images.classes):
+            raise ValueError(f"the images do not have the classes of the model of {q}: {apart}")
     return dict(models)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from minibag.bag import BagPredictor, PatchGrid, Predictor, finite
 from minibag.data import ImageSet, critters, imagenette
 from minibag.data.imagenette import find_imagenette
+from minibag.data.names import difference
 from minibag.experiments import scramble
 from minibag.figures.html import png
 from minibag.figures.stage import Answer, Scene, explorer, page
@@ -174,8 +175,8 @@ class ScrambleExplorer(Redrawn):
         images, models = self.collections[collection]
         found = models[name]
         model = load(found) if isinstance(found, str) else found
-        if tuple(model.classes) != tuple(images.classes):
-            raise ValueError(f"{name} knows {model.classes}, the images are of {images.classes}")
+        if apart := difference(model.classes, images.classes):
+            raise ValueError(f"the images do not have the classes of {name}: {apart}")
         return model
 
     def answer(self, collection: str, name: str, *shown: Any) -> Answer:

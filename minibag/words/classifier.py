@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from minibag.bag import PatchGrid
 from minibag.data.imageset import ImageSet
+from minibag.data.names import difference
 from minibag.words.encoder import BagEncoder, Images
 from minibag.words.encodings import HistogramEncoder
 from minibag.words.heads import is_linear, new_head
@@ -220,7 +221,7 @@ def _note_labels(images: Images, seen: list[tuple[Any, ...]]) -> Iterator[ImageS
     for batch in [stream] if isinstance(stream, ImageSet) else stream:
         if not isinstance(batch, ImageSet):
             raise ValueError("no labels: give y, an ImageSet, or a stream of ImageSets")
-        if seen and batch.classes != seen[0][1]:
-            raise ValueError(f"one stream, two sets of classes: {seen[0][1]}, {batch.classes}")
+        if seen and (apart := difference(seen[0][1], batch.classes)):
+            raise ValueError(f"one stream, two sets of classes: {apart}")
         seen.append((batch.labels, batch.classes))
         yield batch

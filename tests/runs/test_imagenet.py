@@ -139,7 +139,7 @@ def test_torchrun_that_could_not_start_workers_again_is_refused(monkeypatch):
     [
         ("no train", "has no split 'train', but val"),
         ("no val", "has no split 'val', but train"),
-        ("7 classes fewer in val", "classes in train or val, but not in both: "),
+        ("7 classes fewer in val", "val does not have the same classes as train: "),
         ("empty class in train", "class folders without an image in"),
         ("flat val", "val has no sub-folders"),
     ],

@@ -270,7 +270,7 @@ def test_the_bagnets_of_the_zoo_play_critters():
     [
         (None, {}, "no BagNet came with minibag"),
         ({}, {}, "no BagNet came"),
-        ({5: Colours(8)}, {}, r"\(5, .*got \(8"),
+        ({5: Colours(8)}, {}, "patch size 5, got 8"),
         ({8: Colours(8)}, {"rounds": 0}, "images and rounds, got 30 and 0"),
     ],
 )
@@ -290,7 +290,7 @@ def test_a_model_that_diverged_does_not_play(images):
 
 def test_refuses_models_of_other_classes(images):
     others = ImageSet(images.images, images.labels, ("cat", "dog", "cow"))
-    with pytest.raises(ValueError, match=r"cow.*got.*emu"):
+    with pytest.raises(ValueError, match="unknown: cow; missing: emu"):
         BeTheBagNet(others, {8: Colours(8)})
 
 

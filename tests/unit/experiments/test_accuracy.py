@@ -62,7 +62,7 @@ def test_progress_counts_images(capsys):
 @pytest.mark.parametrize("images", [IMAGES[:0], mb.ImageSet(IMAGES.images, IMAGES.labels, tuple(
     reversed(IMAGES.classes)))])  # fmt: skip
 def test_no_images_and_other_classes_are_refused(images):
-    with pytest.raises(ValueError, match="same classes, in the same order"):
+    with pytest.raises(ValueError, match=r"no images|same classes, in the same order"):
         accuracy_by_grid(Corner(), images)
 
 
