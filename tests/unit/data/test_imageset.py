@@ -113,3 +113,10 @@ def test_critters_stay_critters_when_indexed_and_resized():
     assert isinstance(some, CritterSet)
     assert some.distractors.shape == (2, 32, 32)
     assert some.outlines.shape == (2,)
+
+
+def test_two_classes_of_one_name_are_refused():
+    images, labels = np.zeros((2, 4, 4, 3), np.uint8), np.arange(2)
+    with pytest.raises(ValueError, match="two classes are called 'cat'"):
+        ImageSet(images, labels, ("cat", "dog", "cat"))
+    assert ImageSet(images, labels, ("cat", "Cat")).classes == ("cat", "Cat")
