@@ -19,8 +19,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from _archives import DataError, check, extract, verify
+from _archives import check, extract, verify
+from _work import DataError, one_line, work_folder
 from scipy.io import loadmat
+
+from minibag.machine import expand
 
 EXPECTED = {"train": (1000, 1_281_167), "val": (1000, 50_000)}
 Archives = dict[str, tuple[str, str]]  # "train", "val", "devkit" -> file name, MD5
@@ -37,17 +40,19 @@ def arrange(archives: Path, root: Path, meta: Archives) -> None:
     missing = [name for name, _ in meta.values() if not (archives / name).is_file()]
     if missing:
         raise DataError(f"not in {archives}: {', '.join(missing)}. Get them from image-net.org")
-    work = root / ".partial"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        for split, unpack in (("train", _unpack_train), ("val", _unpack_val)):
-            if not (root / split).exists():
-                for part in (split, "devkit"):
-                    verify(archives / meta[part][0], meta[part][1])
-                unpack({part: archives / name for part, (name, _) in meta.items()}, work)
-                (work / split).replace(root / split)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    files = {part: archives / name for part, (name, _) in meta.items()}
+    with work_folder(root / "splits") as work:
+        tree = work / "tree"
+        shutil.rmtree(tree, ignore_errors=True)  # of a run that was killed
+        try:
+            for split, unpack in (("train", _unpack_train), ("val", _unpack_val)):
+                if not (root / split).exists():
+                    for part in (split, "devkit"):
+                        verify(files[part], meta[part][1])
+                    unpack(files, tree)
+                    (tree / split).replace(root / split)
+        finally:
+            shutil.rmtree(tree, ignore_errors=True)
 
 
 def _unpack_train(files: dict[str, Path], work: Path) -> None:
@@ -80,24 +85,23 @@ def _unpack_val(files: dict[str, Path], work: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--root", type=Path, required=True, help="folder of train/ and val/")
-    parser.add_argument("--archives", type=Path, help="folder of the archives that you have")
+    parser.add_argument("--root", type=expand, required=True, help="folder of train/ and val/")
+    parser.add_argument("--archives", type=expand, help="folder of the archives that you have")
     parser.add_argument("--check", action="store_true", help="only check what is there")
     args = parser.parse_args(argv)
     if not args.check and args.archives is None:
         parser.error("say where the archives are (--archives), or --check")
-    try:
+
+    def work() -> str:
         if not args.check:
             from torchvision.datasets.imagenet import ARCHIVE_META  # slow to import
 
             arrange(args.archives, args.root, ARCHIVE_META)
         if faults := check(args.root, EXPECTED):
             raise DataError("; ".join(faults))
-    except DataError as error:
-        print(f"get_imagenet: {error}", file=sys.stderr)
-        return 1
-    print(f"ImageNet in {args.root} is complete")
-    return 0
+        return f"ImageNet in {args.root} is complete"
+
+    return one_line("get_imagenet", work)
 
 
 if __name__ == "__main__":

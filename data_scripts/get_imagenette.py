@@ -16,7 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from _archives import DataError, check, install
+from _archives import check, install
+from _work import DataError, one_line
+
+from minibag.machine import expand
 
 EXPECTED = {"train": (10, 9469), "val": (10, 3925)}
 SIZES = {"160": "160px", "320": "320px", "full": "full"}
@@ -25,7 +28,7 @@ SIZES = {"160": "160px", "320": "320px", "full": "full"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--root", type=Path, default=os.environ.get("MINIBAG_DATA") or "data")
+    parser.add_argument("--root", type=expand, default=os.environ.get("MINIBAG_DATA") or "data")
     parser.add_argument("--size", choices=SIZES, default="160", help="shorter side in pixels")
     parser.add_argument("--check", action="store_true", help="only check what is there")
     parser.add_argument("--mirror", help="another folder on the web that has the same archive")
@@ -35,18 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     url, md5 = Imagenette._ARCHIVES[SIZES[args.size]]
     if args.mirror:
         url = f"{args.mirror.rstrip('/')}/{Path(url).name}"
-    root = Path(args.root)
-    try:
-        if args.check:
-            if faults := check(root / Path(url).stem, EXPECTED):
-                raise DataError("; ".join(faults))
-            print(f"{root / Path(url).stem} is complete")
-        else:
-            print(f"Imagenette is in {install(url, md5, root, EXPECTED)}")
-    except DataError as error:
-        print(f"get_imagenette: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def work() -> str:
+        if not args.check:
+            return f"Imagenette is in {install(url, md5, args.root, EXPECTED)}"
+        folder = args.root / Path(url).stem
+        if faults := check(folder, EXPECTED):
+            raise DataError("; ".join(faults))
+        return f"{folder} is complete"
+
+    return one_line("get_imagenette", work)
 
 
 if __name__ == "__main__":

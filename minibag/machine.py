@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,21 @@ def expand(path: str | Path) -> Path:
     at the beginning of a word. A ``~name`` that is no user of this machine is a name, as there.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser refuses such a name
+
+
+def lock(descriptor: int) -> None:
+    """Lock an open file until it is closed or its process ends; OSError if another one has it.
+
+    The error number is EACCES or EAGAIN then, and another one where files cannot be locked.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

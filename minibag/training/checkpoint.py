@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from minibag.machine import whole_file
+from minibag.machine import lock, whole_file
 
 FORMAT = 4
 CONTENT = {"format", "run", "net", "optimizer", "scaler", "sofar"}  # and "average", where it is
@@ -35,7 +34,7 @@ def hold(folder: Path) -> Iterator[None]:
         raise ValueError(busy)
     with file.open("a") as handle:
         try:
-            _lock(handle.fileno())
+            lock(handle.fileno())
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise ValueError(busy) from error
@@ -46,18 +45,6 @@ def hold(folder: Path) -> Iterator[None]:
             yield
         finally:
             HELD.remove(home)
-
-
-def _lock(descriptor: int) -> None:
-    """Lock an open file until it is closed; OSError if another process has."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def regular(file: Path) -> Path:

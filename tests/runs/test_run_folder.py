@@ -77,7 +77,7 @@ def test_folder_without_locks_trains_with_a_warning(tmp_path, monkeypatch):
     def no_locks(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("minibag.training.checkpoint._lock", no_locks)
+    monkeypatch.setattr("minibag.training.checkpoint.lock", no_locks)
     with pytest.warns(UserWarning, match="no locks in .*No locks available"):
         again(tmp_path)
 

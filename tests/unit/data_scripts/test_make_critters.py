@@ -29,3 +29,24 @@ def test_layouts_can_be_written(tmp_path):
     args = ["--out", str(tmp_path), "--val", "4", "--size", "32", "--arrangement"]
     assert make_critters.main(args) == 0
     assert sorted(path.name for path in (tmp_path / "val").iterdir()) == ["columns", "rows"]
+
+
+def test_faults_end_in_one_line_and_a_home_is_expanded(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", "/proc/nix", tmp_path / ("n" * 300)):
+        assert make_critters.main(["--out", str(out), "--test", "2", "--size", "32"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("make_critters: ")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert make_critters.main(["--out=~/new", "--test", "8", "--size", "32"]) == 0
+    assert (tmp_path / "new" / "test").is_dir()
+    assert not (tmp_path / "~").exists()
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path):
+    args = ["--out", str(tmp_path), "--test", "8", "--size", "32"]
+    (tmp_path / ".test.partial" / "tree" / "nonsense").mkdir(parents=True)
+    assert make_critters.main(args) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["test"]
+    assert "nonsense" not in [path.name for path in (tmp_path / "test").iterdir()]
