@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minibag.machine import device_of
 from minibag.training.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FUSED = ("cpu", "cuda")  # devices whose fused steps of SGD and AdamW PyTorch calls stable
 
 
 def home_of(net: nn.Module) -> torch.device:
@@ -57,9 +58,34 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    fused = _fused(trained)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum)
-    return torch.optim.AdamW(groups, recipe.lr)
+        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, fused=fused)
+    return torch.optim.AdamW(groups, recipe.lr, fused=fused)
+
+
+def _fused(weights: list[nn.Parameter]) -> bool | None:
+    """Whether one pass over memory takes the whole step; None lets PyTorch choose how else."""
+    return True if all(p.device.type in FUSED for p in weights) else None
+
+
+def settle(optimizer: torch.optim.Optimizer) -> None:
+    """Make an optimiser from a checkpoint, perhaps of another device, work as a new one here.
+
+    A fused step reads a weight and its memory side by side, whatever their strides say.
+    """
+    for group in optimizer.param_groups:
+        group["fused"] = _fused(group["params"])
+    for weight, state in optimizer.state.items():
+        for name, x in state.items():
+            if isinstance(x, Tensor) and x.shape == weight.shape and x.stride() != weight.stride():
+                state[name] = torch.empty_like(weight).copy_(x)
+
+
+def averaged(net: nn.Module) -> list[Tensor]:
+    """Return the weights and statistics of a network, each once, even if two modules share it."""
+    state = net.state_dict(keep_vars=True).values()
+    return list({id(x): x for x in state if x.is_floating_point()}.values())
 
 
 def not_finite(state: dict[str, torch.Tensor]) -> list[str]:

@@ -58,6 +58,7 @@ class Run:
         self.dtype = prepare.autocast_dtype(recipe.precision, device)
         net.to(device).to(memory_format=self.layout)
         self.average = copy.deepcopy(net).requires_grad_(False) if recipe.ema else None
+        self.kept = [] if self.average is None else prepare.averaged(self.average)
         self.optimizer = prepare.make_optimizer(net, recipe)
         self.optimizer.zero_grad()  # gradients that the caller's work, or an interrupt, has left
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
@@ -89,9 +90,8 @@ class Run:
         self.step += 1
         if self.average:
             early = (1 + self.step) / (10 + self.step) if self.step > 1 else 0.0
-            nets = (net.state_dict().values() for net in (self.average, self.net))
-            kept, new = ([x for x in state if x.is_floating_point()] for state in nets)
-            get_ema_multi_avg_fn(min(self.recipe.ema, early))(kept, new, None)
+            update = get_ema_multi_avg_fn(min(self.recipe.ema, early))
+            update(self.kept, prepare.averaged(self.net), None)
 
     def due(self, every: int | None) -> bool:
         """Whether so many steps are done once more, and the epoch, which does more, is not."""
@@ -164,6 +164,7 @@ class Run:
             if bad := prepare.not_finite(self.net.state_dict()):
                 raise ValueError(f"not finite: {', '.join(bad)}")
             prepare.check_optimizer(self.optimizer, self.recipe)
+            prepare.settle(self.optimizer)
             if state["sofar"].keys() != {*REMEMBERED}:
                 raise KeyError(f"{sorted(state['sofar'])} instead of {sorted(REMEMBERED)}")
             for name in REMEMBERED:
