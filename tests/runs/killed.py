@@ -22,7 +22,9 @@ LONG = quick(epochs=60, ema=0.9, mixup=0.2, cutmix=1.0)  # 300 steps, all that h
 def train(folder, net):
     """The run that is killed, and the same without a folder."""
     torch.set_num_threads(1)
-    return fit(net, small_set(), small_set(9, seed=1), LONG, folder, save_every=3)
+    return fit(
+        net, small_set(), small_set(9, seed=1), LONG, folder, save_every=3 if folder else None
+    )
 
 
 def victim(folder, pipe):
