@@ -52,8 +52,9 @@ def read_image(path: str | Path, size: int, crop: float = 1.0) -> Bytes:
 
     Whoever measures a model on files reads them here, so that it sees the same pixels every time.
     JPEGs are scaled while they are decoded, then resized with an antialiased bicubic filter.
-    EXIF rotation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits,
-    CMYK is converted without a colour profile, and of an animation the first frame counts.
+    EXIF rotation is applied where it can be read, transparency is laid on white, 16-bit grey is
+    scaled to 8 bits, CMYK is converted without a colour profile, and of an animation the first
+    frame counts.
 
     Parameters
     ----------
@@ -67,8 +68,9 @@ def read_image(path: str | Path, size: int, crop: float = 1.0) -> Bytes:
     ValueError
         If crop is out of range.
     UnreadableImageError
-        If the file is corrupt, truncated, no image, of an unknown pixel format, or declares more
-        than ``MAX_PIXELS`` pixels (a decompression bomb; it is refused before decoding).
+        If the file is corrupt, truncated, no image of a kind in ``FORMATS``, of an unknown pixel
+        format, or would cost too much: it declares more than ``MAX_PIXELS`` pixels (a decompression
+        bomb) or is a JPEG of more than ``MAX_SCANS`` scans; both are refused before decoding.
     """
     if not 0.1 <= crop <= 1:
         raise ValueError(f"crop must be between 0.1 and 1, a share of the side, got {crop}")

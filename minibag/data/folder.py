@@ -210,8 +210,8 @@ def image_folder(
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If there are no class folders, an empty one, or unreadable files; with on_error="skip"
-        only if all are.
+        If it is no folder of two or more class folders with images, see `list_folder`, or files are
+        unreadable; with on_error="skip" only if all are.
     """
     files, labels, classes = list_folder(path)
     images, kept = read_images(files, size, on_error, n_jobs, progress, crop)

@@ -44,8 +44,9 @@ class ImageSet:
             _expect("masks", self.masks, np.bool_, self.images.shape[:3])
         if not isinstance(self.classes, tuple) or not all(isinstance(c, str) for c in self.classes):
             raise TypeError(f"classes must be a tuple of str, got {self.classes!r}")
-        if doubled := [c for c in self.classes if self.classes.count(c) > 1]:
-            raise ValueError(f"two classes are called {doubled[0]!r}: give each a name of its own")
+        if len(set(self.classes)) < len(self.classes):
+            name = max(self.classes, key=self.classes.count)
+            raise ValueError(f"two classes are called {name!r}: give each a name of its own")
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise ValueError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, but there are "

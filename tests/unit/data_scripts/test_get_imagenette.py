@@ -209,6 +209,7 @@ EVIL = {
     "device": [link(f"{NAME}/d", "", tarfile.CHRTYPE)],
     "disk": [link(f"{NAME}/d", "", tarfile.BLKTYPE)],
     "pipe": [link(f"{NAME}/d", "", tarfile.FIFOTYPE)],
+    "sparse": [link(f"{NAME}/s", "", tarfile.GNUTYPE_SPARSE)],
     "unknown kind": [link(f"{NAME}/d", "", b"Z")],
     "twice": [file(f"{NAME}/x"), file(f"{NAME}/x")],
     "file that is a folder": [file(f"{NAME}/train")],
