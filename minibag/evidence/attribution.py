@@ -12,7 +12,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +26,16 @@ Target = int | Sequence[int] | NDArray[np.integer] | Tensor
 PIXELS = 1 << 17  # of the images that a method works on at a time: 32 of 64 x 64
 
 
+class Targets(NamedTuple):
+    """Classes (N,) where the network is, and their limits, for which nobody need wait again."""
+
+    classes: Tensor
+    lowest: int
+    highest: int
+
+
 def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Check x and target; call ``function(net, x, targets (N,))`` on a few images at a time."""
+    """Check x and target; call ``function(net, x, targets)`` on a few images at a time."""
 
     @functools.wraps(function)
     def method(net: nn.Module, x: Tensor, target: Target, **options: Any) -> Tensor:
@@ -35,16 +43,20 @@ def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             given = f"{x.dtype} {tuple(x.shape)}"
             raise ValueError(f"expected normalised images (N, 3, H, W), got {given}")
         here = device_of(net)
-        targets = torch.as_tensor(target, device=here)
+        targets = torch.as_tensor(target)
         whole = not targets.is_floating_point() and targets.dtype != torch.bool
         if not whole or targets.shape not in ((), (len(x),)):
             raise ValueError(f"target must be a class, or one for each of {len(x)}, got {target!r}")
-        targets = targets.long().expand(len(x))
+        low, high = (int(limit) for limit in targets.aminmax())
+        targets = targets.long().expand(len(x)).to(here)
         options = {k: v.to(here) if isinstance(v, Tensor) else v for k, v in options.items()}
         size = max(1, PIXELS // (x.shape[2] * x.shape[3]))
         with _evaluating(net), exact():
             parts = zip(x.detach().to(here).split(size), targets.split(size), strict=True)
-            maps = [function(net, *part, **options).detach() for part in parts]
+            maps = [
+                function(net, images, Targets(classes, low, high), **options).detach()
+                for images, classes in parts
+            ]
         return torch.cat(maps).to(x.device)
 
     return method
@@ -62,15 +74,16 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def target_logit(net: nn.Module, x: Tensor, targets: Tensor) -> Tensor:
+def target_logit(net: nn.Module, x: Tensor, targets: Targets) -> Tensor:
     """Return the logit of its target for every image: (N,)."""
     logits = net(x)
-    if targets.min() < 0 or targets.max() >= logits.shape[1]:
-        raise ValueError(f"target must be 0 to {logits.shape[1] - 1}, got {targets.tolist()}")
-    return logits.gather(1, targets[:, None])[:, 0]
+    if targets.lowest < 0 or targets.highest >= logits.shape[1]:
+        given = f"{targets.lowest} to {targets.highest}"
+        raise ValueError(f"target must be 0 to {logits.shape[1] - 1}, got {given}")
+    return logits.gather(1, targets.classes[:, None])[:, 0]
 
 
-def target_gradient(net: nn.Module, x: Tensor, targets: Tensor) -> Tensor:
+def target_gradient(net: nn.Module, x: Tensor, targets: Targets) -> Tensor:
     """Return the derivative of the target's logit with respect to the images: (N, 3, H, W)."""
     with torch.enable_grad():
         x = x.clone().requires_grad_()
@@ -78,7 +91,7 @@ def target_gradient(net: nn.Module, x: Tensor, targets: Tensor) -> Tensor:
 
 
 @attribution
-def saliency(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+def saliency(net: nn.Module, x: Tensor, target: Targets) -> Tensor:
     """Return the absolute gradient, the largest of the three channels (>= 0).
 
     References
@@ -89,7 +102,7 @@ def saliency(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 
 @attribution
-def input_x_gradient(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+def input_x_gradient(net: nn.Module, x: Tensor, target: Targets) -> Tensor:
     """Return gradient times input, summed over the channels.
 
     In a network of ReLUs without biases the map sums to the logit.
@@ -103,7 +116,7 @@ def input_x_gradient(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 @attribution
 def integrated_gradients(
-    net: nn.Module, x: Tensor, target: Tensor, *, steps: int = 32, baseline: Tensor | float = 0.0
+    net: nn.Module, x: Tensor, target: Targets, *, steps: int = 32, baseline: Tensor | float = 0.0
 ) -> Tensor:
     """Return the gradient along the straight way from a baseline to x, times x - baseline.
 
@@ -133,7 +146,7 @@ def integrated_gradients(
 def occlusion(
     net: nn.Module,
     x: Tensor,
-    target: Tensor,
+    target: Targets,
     *,
     window: int = 16,
     stride: int = 8,

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minibag.evidence.attribution import attribution, target_gradient, target_logit
+from minibag.evidence.attribution import Targets, attribution, target_gradient, target_logit
 
 
 @attribution
-def grad_cam(net: nn.Module, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+def grad_cam(net: nn.Module, x: Tensor, target: Targets, *, layer: str | None = None) -> Tensor:
     """Return the last map, its channels weighted by their mean gradient, where positive (>= 0).
 
     The map (h, w) is enlarged bilinearly. A network that knows its geometry (``net.grid``, as a
@@ -86,7 +86,7 @@ def _enlarge(maps: Tensor, net: Any, shape: torch.Size) -> Tensor:
 
 
 @attribution
-def lrp(net: nn.Module, x: Tensor, target: Tensor, *, epsilon: float = 1e-4) -> Tensor:
+def lrp(net: nn.Module, x: Tensor, target: Targets, *, epsilon: float = 1e-4) -> Tensor:
     """Return layer-wise relevance propagation (epsilon rule), summed over the channels.
 
     Relevance goes from the logit down to the pixels, at each layer in proportion to what every
@@ -127,7 +127,7 @@ def lrp(net: nn.Module, x: Tensor, target: Tensor, *, epsilon: float = 1e-4) -> 
 
 @attribution
 def deeplift(
-    net: nn.Module, x: Tensor, target: Tensor, *, baseline: Tensor | float = 0.0
+    net: nn.Module, x: Tensor, target: Targets, *, baseline: Tensor | float = 0.0
 ) -> Tensor:
     """Return DeepLift's contributions (rescale rule), by captum, summed over the channels.
 
@@ -162,4 +162,4 @@ def deeplift(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting forward, backward hooks")
         method = DeepLift(copy.deepcopy(net))
-        return method.attribute(x.clone().requires_grad_(), start, target).sum(1)
+        return method.attribute(x.clone().requires_grad_(), start, target.classes).sum(1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.densenet import DenseNet
 from torchvision.models.resnet import BasicBlock, ResNet
 
@@ -344,3 +345,22 @@ def test_flat_names_are_reached_from_the_room():
     assert mb.evidence.saliency is attribution.saliency
     with pytest.raises(AttributeError, match="no attribute 'sticker'"):
         _ = mb.evidence.sticker
+
+
+class Waits(TorchDispatchMode):
+    """Counts how often a number is fetched from a tensor, for which a GPU must end its work."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_forward_pass_waits_for_the_one_before(net, x):
+    counts = []
+    for steps in (1, 5):
+        with Waits() as waits:
+            integrated_gradients(net, x, TARGETS, steps=steps)
+        counts.append(waits.count)
+    assert counts == [2, 2]  # the limits of the targets
