@@ -26,6 +26,7 @@ TABLES = {
     for table in (
         tables.sift,
         tables.words_speed,
+        tables.words_jobs,
         tables.rungs,
         tables.critters,
         tables.zoo,

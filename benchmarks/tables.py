@@ -75,6 +75,16 @@ def words_speed(record: Record) -> str:
     return grid([f"{record['train']:,} photographs", ""], rows)
 
 
+def words_jobs(record: Record) -> str:
+    """Return how long one worker, two threads and two processes take."""
+    rows = [
+        (name, *(f"{seconds:.1f}" for seconds in ways.values()))
+        for name, ways in record["seconds"].items()
+    ]
+    ways = next(iter(record["seconds"].values()))
+    return grid([f"seconds for {record['photographs']} photographs", *ways], rows)
+
+
 def rungs(record: Record) -> str:
     """Return what was recorded of every rung of a ladder."""
     rows = [

@@ -52,7 +52,7 @@ def main() -> None:
         "interval": (low, high),
         "evidence_error": abs(votes).max(),
     }
-    print(f"{len(train)} photographs, {JOBS} processes")
+    print(f"{len(train)} photographs, {JOBS} threads")
     print(f"decode {decoded - start:6.1f} s, SIFT + words + encode + fit {fitted - decoded:6.1f} s")
     print(f"total {result['total_minutes']:.1f} min, of CPU {cpu / 60:.1f} min")
     print(f"peak memory {peak:.2f} GiB, children included")

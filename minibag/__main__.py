@@ -142,7 +142,7 @@ def _train_options(train: _Parser) -> None:
         add("--classifier", choices=["linear_svm", "logistic"], default="linear_svm"),
         add("--step", type=_between(1, 512), default=4, help="pixels between patches [4]"),
         add("--patch-size", type=_between(4, 1024), default=[16], nargs="+", help="in pixels [16]"),
-        add("--jobs", type=_between(1, 1024), default=1, help="processes [1]"),
+        add("--jobs", type=_between(1, 1024), default=1, help="threads [1]"),
     ]
     group = "networks, every other model; FILE must end in .safetensors"
     add = train.add_argument_group(group).add_argument

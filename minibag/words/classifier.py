@@ -48,7 +48,7 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
     C : inverse strength of the regularisation, for vectors of about length 1 (standardised
         histograms are scaled to it). 0.2 suits the SVM on histograms; give 1 to 3 to "logistic"
         and to VLAD and Fisher vectors.
-    n_jobs : processes, see `BagEncoder`
+    n_jobs : threads, or what joblib is told to take instead, see `BagEncoder`
 
     Attributes
     ----------

@@ -31,8 +31,9 @@ class BagEncoder(TransformerMixin, BaseEstimator):
     (twice with tf-idf), ``fit_transform`` once more, and ``stream_folder`` can be read only once:
     ``fit_transform(lambda: mb.stream_folder(path, 160))``.
 
-    Batches go through joblib: ``n_jobs`` processes here, or a cluster inside
-    ``with joblib.parallel_config("dask")``. The descriptors of a whole set are never held.
+    Batches go through joblib: ``n_jobs`` threads here, processes inside ``with
+    joblib.parallel_config("loky")``, a cluster inside ``with joblib.parallel_config("dask")``.
+    The descriptors of a whole set are never held.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ class BagEncoder(TransformerMixin, BaseEstimator):
     encoder : descriptors to vectors; None is ``HistogramEncoder()``
     max_descriptors : the codebook is learned from about as many descriptors
     max_images : they are drawn from as many random images, the same number from each
-    batch_size : images that one process holds descriptors of at a time
-    n_jobs : processes, as everywhere in scikit-learn: None is 1, -1 is all
+    batch_size : images that one worker holds descriptors of at a time
+    n_jobs : workers, as everywhere in scikit-learn: None is 1, -1 is as many as CPUs
     random_state : seed of the draw of images and descriptors
 
     Attributes

@@ -38,8 +38,8 @@ class VLADEncoder(WordEncoder):
         self.random_state = random_state
 
     def _encode(self, patches: Floats) -> Floats:
-        rows = as_rows(patches).astype(np.float64)
-        code = self.vocabulary_.one_hot(rows)
+        rows = as_rows(patches)
+        code = self.vocabulary_.one_hot(rows)  # float64, and so is what follows
         count = np.asarray(code.sum(0)).reshape(-1, 1)
         return power_normalise((code.T @ rows - count * self.words_).ravel())
 

@@ -1,9 +1,12 @@
 """Images to vectors: the same in memory, in streams, in threads and on a cluster."""
 
+import os
 from itertools import repeat
+from threading import Barrier, get_ident
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsClassifier
@@ -114,6 +117,36 @@ def test_no_worker_starts_more_threads_than_the_quota_grants(critters, n_jobs):
     with threadpool_limits(8):
         found = new_encoder(n_jobs=n_jobs).fit(critters).map_descriptors(repeat(threads), critters)
     assert {n for pools in found for n in pools} == {1}
+
+
+def test_two_jobs_are_two_threads_that_work_at_once(critters):
+    both = Barrier(2)
+
+    def meet(descriptors):
+        both.wait(60)  # alone it would break
+        return os.getpid(), get_ident()
+
+    bag = new_encoder(n_jobs=2).fit(critters)
+    (one, first), (other, second) = bag.map_descriptors([meet, meet], critters[:16])
+    assert one == other == os.getpid()
+    assert first != second
+
+
+def limits(descriptors):
+    """Return the process that did the work, and how many threads its libraries would start."""
+    return os.getpid(), {pool["num_threads"] for pool in threadpool_info()}
+
+
+def test_two_processes_on_request_start_no_threads_of_their_own_and_give_the_same(
+    critters, vectors
+):
+    """A worker may have more CPUs than this process, and libraries that start a thread on each."""
+    bag = new_encoder(max_images=30, n_jobs=2).fit(critters)
+    with parallel_config("loky", inner_max_num_threads=4):
+        found = bag.map_descriptors(repeat(limits), critters)
+        np.testing.assert_array_equal(bag.transform(critters), vectors)
+    assert os.getpid() not in {pid for pid, _ in found}
+    assert [threads for _, threads in found] == [{1}] * 7
 
 
 def test_two_workers_give_the_same_vectors_and_leave_the_thread_limits_as_they_were(
