@@ -61,7 +61,7 @@ def deletion_curve(
         )
     rng = np.random.default_rng(seed)
     rank = _rank(maps, cell, rng)
-    if not counts or min(counts) < 0 or max(counts) > rank[0].size:
+    if not len(counts) or min(counts) < 0 or max(counts) > rank[0].size:
         raise ValueError(f"counts must be from 0 to the {rank[0].size} cells, got {[*counts]}")
     filled = _filled(images, cell, fill, rng)
     rank = rank.repeat(cell, 1).repeat(cell, 2)[:, : shape[1], : shape[2], None]

@@ -131,6 +131,6 @@ def _grams(net: nn.Module, x: Tensor, layers: Sequence[int] | None) -> list[Tens
         for hook in hooks:
             hook.remove()
     chosen = range(len(found)) if layers is None else layers
-    if not chosen or not set(chosen) <= set(range(len(found))):
+    if not len(chosen) or not set(chosen) <= set(range(len(found))):
         raise ValueError(f"the network has {len(found)} ReLUs, 0 to {len(found) - 1}; got {layers}")
     return [found[layer] for layer in chosen]

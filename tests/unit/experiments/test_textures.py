@@ -99,6 +99,19 @@ def test_any_network_with_relus_will_do(name, critter):
     assert texture_distance(model, image, made) < texture_distance(model, image, grey) / 2
 
 
+def test_a_layer_that_the_image_leaves_silent_does_not_spoil_the_others(critter):
+    """Its Gram matrix is zero, and a share of zero is no number: the noise would stay as it is."""
+    torch.manual_seed(0)
+    silent = nn.Conv2d(4, 2, 1)
+    nn.init.constant_(silent.bias, -1e6)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), silent, nn.ReLU()).eval()
+    made = [synthesise(net, critter, steps=steps) for steps in (1, 30)]
+    first = nn.Sequential(*net[:2])
+    wanted, *found = (gram(first(normalise(x[None]))) for x in (critter, *made))
+    apart = [((f - wanted) ** 2).sum().item() / (wanted**2).sum().item() for f in found]
+    assert apart[1] < 0.1 * apart[0]
+
+
 def test_only_the_chosen_layers_are_matched(vgg, critter):
     made = synthesise(vgg, critter, layers=[0], steps=30)
     first, last = (texture_distance(vgg, critter, made, layers=[k]) for k in (0, 5))
@@ -121,6 +134,11 @@ def test_network_is_left_as_it_was(critter):
 def test_layers_that_are_not_there_are_refused(vgg, critter, layers):
     with pytest.raises(ValueError, match="6 ReLUs, 0 to 5"):
         synthesise(vgg, critter, layers=layers)
+
+
+def test_layers_may_come_as_an_array(vgg, critter):
+    listed, array = (synthesise(vgg, critter, layers=n, steps=2) for n in ([0, 1], np.arange(2)))
+    np.testing.assert_array_equal(listed, array)
 
 
 def test_network_without_relus_is_refused(critter):
