@@ -44,6 +44,10 @@ class Team:
             dist.all_reduce(values)
         return values
 
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is up in any process; no accelerator is waited for."""
+        return bool(self.sum(torch.tensor(int(flag))))
+
     def barrier(self) -> None:
         """Return once all processes have come here."""
         if self.world > 1:
@@ -84,7 +88,7 @@ def join(device: str | torch.device | None = None) -> Iterator[Team]:
     if home.type == "cuda":
         home = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(home)
-    dist.init_process_group("nccl" if home.type == "cuda" else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if home.type == "cuda" else "gloo")
     try:
         yield Team(dist.get_rank(), world, home)
     finally:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
 from minibag.data import ImageSet
-from minibag.data.decode import decode, read_image
+from minibag.data.decode import UnreadableImageError, decode, read_image
 from minibag.data.folder import list_folder
 from minibag.machine import cpu_count, device_memory, expand, shared_memory
 from minibag.nets.predictor import standardise
@@ -94,10 +94,19 @@ class _Views(Dataset):
     labels: Sequence[int]
     view: Callable[[Path], Tensor]
 
-    def __getitem__(self, key: Sequence[int]) -> tuple[Tensor, int]:
+    def __getitem__(self, key: Sequence[int]) -> tuple[Tensor, int] | Exception:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(*key))
-            return self.view(self.files[key[-1]]), self.labels[key[-1]]
+            try:
+                return self.view(self.files[key[-1]]), self.labels[key[-1]]
+            except (UnreadableImageError, MemoryError) as error:
+                return error  # raised here, it would bring the worker's traceback as its message
+
+
+def _collate(items: list) -> Any:
+    """Return a batch, or the first error of those that should have made it."""
+    errors = (item for item in items if isinstance(item, Exception))
+    return next(errors, None) or default_collate(items)
 
 
 def _random_view(path: Path, change: Callable) -> Tensor:
@@ -164,10 +173,13 @@ class Streamed:
             # made as they are needed: there may be a million
             batch_sampler=([(*key, i) for i in share] for share in shares if share),
             num_workers=min(self.workers, len(batches)),
+            collate_fn=_collate,
             pin_memory=device.type == "cuda",
         )
-        for x, y in loader:
-            x, y = send(x, device), send(y, device)
+        for batch in loader:
+            if isinstance(batch, Exception):
+                raise batch
+            x, y = (send(tensor, device) for tensor in batch)
             yield standardise(x.float() / 255), y
 
 

@@ -21,8 +21,8 @@ from minibag.machine import expand
 from minibag.training import prepare
 from minibag.training.augment import mix
 from minibag.training.checkpoint import hold
-from minibag.training.distributed import Team, join
-from minibag.training.loaders import Images, open_images
+from minibag.training.distributed import join
+from minibag.training.loaders import open_images
 from minibag.training.recipe import Recipe
 from minibag.training.run import Run
 
@@ -58,9 +58,9 @@ def fit(
     folder : where ``checkpoint.pt`` and ``log.jsonl`` are kept, seen by all processes
     device : where to train; None is where the network is, or an accelerator if it is on the CPU
     save_every : steps between checkpoints, 1 or more; None means an epoch
-    minutes : stop with a checkpoint after about so long (at most 50 steps more), for queues and
-        machines with a time limit; the same call goes on. There are ``recipe.epochs`` rows once
-        the run has ended.
+    minutes : stop with a checkpoint after so long, for queues and machines with a time limit; the
+        same call goes on. What has begun is ended: a step, or a batch of a validation, which is
+        then done again. There are ``recipe.epochs`` rows once the run has ended.
     progress : show a progress bar
 
     Returns
@@ -79,6 +79,7 @@ def fit(
     FloatingPointError
         If the loss or a weight is no longer finite; the last checkpoint is from before.
     """
+    until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recipe = recipe or Recipe()
     _check_limits(save_every, minutes, folder)
     home, place = prepare.home_of(net), expand(folder) if folder is not None else None
@@ -89,19 +90,19 @@ def fit(
     ):
         images = open_images(train, recipe, team)
         held_out = open_images(val, recipe, team) if val is not None else None
-        if held_out and type(held_out) is not type(images):
+        if held_out is not None and type(held_out) is not type(images):
             raise ValueError("train and val must both be ImageSets, or both be folders")
-        if held_out and (apart := difference(images.classes, held_out.classes)):
+        if held_out is not None and (apart := difference(images.classes, held_out.classes)):
             raise ValueError(f"val does not have the same classes as train: {apart}")
-        until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         try:
             run = Run(net, images, held_out, recipe, team, place, until)
             quiet, total = not progress or team.rank > 0, recipe.epochs * run.steps
             with tqdm(total=total, initial=run.step, disable=quiet) as bar:
-                while run.step < total and not run.late:
-                    train_epoch(run, bar, save_every)
-                    if run.step % run.steps == 0:
-                        run.end_epoch(evaluate(run.best, held_out, team) if held_out else {})
+                while len(run.history) < recipe.epochs and not run.late:
+                    if not run.validating:
+                        train_epoch(run, bar, save_every)
+                    if run.validating and (found := evaluate(run)) is not None:
+                        run.end_epoch(found)
             net.load_state_dict(run.best.state_dict())
         finally:
             net.to(home).eval()
@@ -123,16 +124,19 @@ def _check_limits(save_every: int | None, minutes: float | None, folder: str | P
 
 
 def train_epoch(run: Run, bar: tqdm, save_every: int | None) -> None:
-    """Take the steps that are left of an epoch, or those until it is late."""
+    """Take the steps that are left of an epoch, or those until it is late, and save."""
     for x, y in run.train.batches(run.step // run.steps, start=run.step % run.steps):
         train_step(run, x, y)
-        if run.due(save_every) or run.due(REPORT):
+        run.look()
+        if run.due(save_every) or run.due(REPORT) or run.late:
             run.report(bar)
             if run.due(save_every) or run.late:
                 run.save()
             if run.late:
                 return
     run.report(bar)
+    if run.val is not None:
+        run.save()  # whatever happens in the validation, it alone is done again
 
 
 def train_step(run: Run, x: Tensor, y: Tensor) -> None:
@@ -157,14 +161,26 @@ def train_step(run: Run, x: Tensor, y: Tensor) -> None:
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, images: Images, team: Team) -> dict[str, float]:
-    """Return loss and accuracy on all images, in evaluation mode and exactly, see `exact`."""
-    net.eval()
-    total = torch.zeros(2, device=team.device)
+def evaluate(run: Run) -> dict[str, float] | None:
+    """Return loss and accuracy on all held-out images, in evaluation mode and exactly, see `exact`.
+
+    Without such images, nothing is in it; None if the time was up before all were seen. What a
+    call of `fit` begins with is done to the end, so that a call gets on, however short its time.
+    """
+    if run.val is None:
+        return {}
+    run.best.eval()
+    total, seen = torch.zeros(2, device=run.team.device), 0
     with exact():
-        for x, y in images.in_order():
-            logits = net(x)
+        for x, y in run.val.in_order():
+            if run.step > run.began and time.monotonic() > run.until:
+                break  # the sum below tells the other processes
+            logits = run.best(x.contiguous(memory_format=run.layout))
             loss = nn.functional.cross_entropy(logits, y, reduction="sum")
             total += torch.stack([loss, (logits.argmax(1) == y).sum()])
-    loss, correct = team.sum(total).tolist()
-    return {"val_loss": loss / len(images), "val_accuracy": correct / len(images)}
+            seen += len(y)
+    loss, correct = run.team.sum(total).tolist()
+    run.look()
+    if run.team.sum(torch.tensor(seen)) < len(run.val):
+        return None
+    return {"val_loss": loss / len(run.val), "val_accuracy": correct / len(run.val)}

@@ -33,7 +33,7 @@ class Run:
 
     ``step`` counts from 0, ``steps`` make an epoch; ``loss`` and ``accuracy`` are sums over the
     epoch's steps up to the last `report`, ``seconds`` the time they took; ``late`` says whether
-    ``until`` (of `time.monotonic`) was past by then, in any process.
+    ``until`` (of `time.monotonic`) was past when any process has had a `look`.
     """
 
     net: nn.Module
@@ -68,6 +68,7 @@ class Run:
         self.pending: list[Tensor] = []  # losses and accuracies that are still on the device
         if self.folder:
             self._resume(self.folder / "checkpoint.pt")
+        self.began = self.step
         self.model = self.team.wrap(net.train())
         if recipe.compile:
             self.model = torch.compile(self.model)  # type: ignore[assignment]
@@ -97,6 +98,16 @@ class Run:
         """Whether so many steps are done once more, and the epoch, which does more, is not."""
         return every is not None and self.step % every == 0 and self.step % self.steps != 0
 
+    @property
+    def validating(self) -> bool:
+        """Whether all steps of an epoch are done that the history does not have yet."""
+        return self.step // self.steps > len(self.history)
+
+    def look(self) -> None:
+        """Look at the clock: whether we are late, or another process."""
+        if self.until < math.inf:
+            self.late = self.team.any(time.monotonic() > self.until)
+
     def report(self, bar: tqdm) -> None:
         """Fetch and log the losses since the last time; FloatingPointError if one is not finite."""
         rows = (self.team.sum(torch.stack(self.pending)) / self.team.world).tolist()
@@ -105,8 +116,6 @@ class Run:
             self._check(math.isfinite(loss), f"the loss of step {step} is {loss}")
             self.loss += loss
             self.accuracy += accuracy
-        past = torch.tensor(float(time.monotonic() > self.until), device=self.team.device)
-        self.late = bool(self.team.sum(past) > 0)
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
         if self.step % self.steps:  # else the row of the epoch tells more
@@ -118,7 +127,8 @@ class Run:
         """Add a row to the history, after a `report`, and save."""
         row: dict[str, Any] = {"epoch": self.step // self.steps, "step": self.step}
         row |= {"loss": self.loss / self.steps, "train_accuracy": self.accuracy / self.steps}
-        row |= validation | {"lr": self.lr, "seconds": self.seconds}
+        lr = self.recipe.lr_at(self.step - 1, self.steps)
+        row |= validation | {"lr": lr, "seconds": self.seconds}
         row["images_per_s"] = self.steps * self.batch / self.seconds
         self._log(row)
         self.history.append(row)
@@ -170,7 +180,8 @@ class Run:
             for name in REMEMBERED:
                 setattr(self, name, type(getattr(self, name))(state["sofar"][name]))
             epochs, ended = [row["epoch"] for row in self.history], self.step // self.steps
-            if epochs != [*range(1, ended + 1)] or not 0 <= ended <= self.recipe.epochs:
+            known = ended - (len(epochs) < ended and self.step % self.steps == 0)  # or validating
+            if epochs != [*range(1, known + 1)] or not 0 <= ended <= self.recipe.epochs:
                 raise ValueError(f"step {self.step} with a history of the epochs {epochs}")
         except (
             ArithmeticError,

@@ -1,6 +1,8 @@
 """Image folders of any size: streamed, augmented by torchvision, and as exact as sets."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,3 +125,24 @@ def test_files_are_read_as_they_are_for_image_sets_and_broken_ones_named(folder,
     (tmp_path / "class1" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"cut\.jpg"):
         list(open_images(tmp_path, recipe, ALONE).in_order())
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_broken_image_ends_a_training_in_one_line_and_its_repair_goes_on(folder, tmp_path, split):
+    """A traceback of the process that read it, 1,600 characters long, was the message."""
+    plain, net, places = small_net(), small_net(), {}
+    for name in ("train", "val"):
+        places[name] = Path(shutil.copytree(folder, tmp_path / name))
+    broken = places[split] / "blue" / "2.jpg"
+    whole, folders = broken.read_bytes(), (places["train"], places["val"])
+    history = fit(plain, *folders, RECIPE)
+    broken.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"^\S*2\.jpg: [^\n]{5,80}$"):
+        fit(net, *folders, RECIPE, tmp_path / "run", save_every=1)
+    broken.write_bytes(whole)
+    seen = []
+    net.register_forward_pre_hook(lambda net, x: seen.append(net.training) and None)
+    assert untimed(fit(net, *folders, RECIPE, tmp_path / "run", save_every=1)) == untimed(history)
+    assert same_state(net, plain)
+    if split == "val":
+        assert sum(seen) == history[0]["step"]  # of two epochs, only the second
