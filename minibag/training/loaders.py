@@ -57,6 +57,11 @@ class Resident:
     def __len__(self) -> int:
         return len(self.data)
 
+    def size(self, learning: bool) -> tuple[int, int]:
+        """Return height and width of the random views, or of the images as they are."""
+        side = self.recipe.image_size if learning else None
+        return (side, side) if side else self.data.images.shape[1:3]
+
     def fingerprint(self) -> str:
         """Return a hash of images, labels and classes."""
         digest = hashlib.sha256(repr((self.data.images.shape, self.classes)).encode())
@@ -136,6 +141,11 @@ class Streamed:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def size(self, learning: bool) -> tuple[int, int]:
+        """Return height and width of what is yielded, learning or not."""
+        side = self.recipe.image_size or 224
+        return side, side
 
     def fingerprint(self) -> str:
         """Return a hash of file names and labels; reading all images would take too long."""

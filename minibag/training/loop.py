@@ -50,14 +50,18 @@ def fit(
     checkpoint and ends with the same weights, bit by bit on a CPU; once it has finished, the call
     loads the weights and returns at once. Under ``torchrun`` all processes share the work.
 
+    Before any work, the network is tried on two images. Parts in evaluation mode keep that mode,
+    and their statistics, if the network itself is in training mode or all their weights are frozen
+    (``requires_grad=False``). Frozen weights alone do not keep the statistics of norms.
+
     Parameters
     ----------
-    net : module that maps normalised images (N, 3, H, W) to logits (N, C)
+    net : module that maps normalised images (N, 3, H, W) to logits (N, C), compiled or not
     train, val : ImageSets, or paths of folders of class folders, which are streamed
     recipe : all numbers of the training; None takes ``Recipe()``
     folder : where ``checkpoint.pt`` and ``log.jsonl`` are kept, seen by all processes
     device : where to train; None is where the network is, or an accelerator if it is on the CPU
-    save_every : steps between checkpoints, 1 or more; None means an epoch
+    save_every : steps between checkpoints in the folder, 1 or more; None means an epoch
     minutes : stop with a checkpoint after so long, for queues and machines with a time limit; the
         same call goes on. What has begun is ended: a step, or a batch of a validation, which is
         then done again. There are ``recipe.epochs`` rows once the run has ended.
@@ -76,12 +80,14 @@ def fit(
         training is going on in the folder, or a file is no image.
     FileNotFoundError
         If there is no such folder of images.
+    TypeError
+        If the network gives something else than a tensor of logits, such as those of several heads.
     FloatingPointError
         If the loss or a weight is no longer finite; the last checkpoint is from before.
     """
+    _check_limits(save_every, minutes, folder)
     until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recipe = recipe or Recipe()
-    _check_limits(save_every, minutes, folder)
     home, place = prepare.home_of(net), expand(folder) if folder is not None else None
     with (
         join(device or (home if home.type != "cpu" else None)) as team,
@@ -95,15 +101,10 @@ def fit(
         if held_out is not None and (apart := difference(images.classes, held_out.classes)):
             raise ValueError(f"val does not have the same classes as train: {apart}")
         try:
-            run = Run(net, images, held_out, recipe, team, place, until)
-            quiet, total = not progress or team.rank > 0, recipe.epochs * run.steps
-            with tqdm(total=total, initial=run.step, disable=quiet) as bar:
-                while len(run.history) < recipe.epochs and not run.late:
-                    if not run.validating:
-                        train_epoch(run, bar, save_every)
-                    if run.validating and (found := evaluate(run)) is not None:
-                        run.end_epoch(found)
-            net.load_state_dict(run.best.state_dict())
+            with prepare.norm_momentum(net, recipe.norm_momentum):
+                run = Run(net, images, held_out, recipe, team, place, until)
+                train_all(run, save_every, progress)
+            run.net.load_state_dict(run.best.state_dict())
         finally:
             net.to(home).eval()
     return run.history
@@ -119,8 +120,22 @@ def _check_limits(save_every: int | None, minutes: float | None, folder: str | P
     )
     if minutes is not None and not (timed and 0 < minutes < math.inf):
         raise ValueError(f"minutes must be None or a finite number above 0, got {minutes!r}")
-    if folder is None and not (save_every is None and minutes is None):
-        raise ValueError("save_every and minutes need a folder, where the checkpoint is kept")
+    if folder is None and minutes is not None:
+        raise ValueError("minutes needs a folder, where the checkpoint is kept to go on from")
+
+
+def train_all(run: Run, save_every: int | None, progress: bool) -> None:
+    """Train and validate until the last epoch, or until it is late."""
+    quiet, total = not progress or run.team.rank > 0, run.recipe.epochs * run.steps
+    with (
+        run.team.synchronised(run.net),
+        tqdm(total=total, initial=run.step, disable=quiet) as bar,
+    ):
+        while len(run.history) < run.recipe.epochs and not run.late:
+            if not run.validating:
+                train_epoch(run, bar, save_every)
+            if run.validating and (found := evaluate(run)) is not None:
+                run.end_epoch(found)
 
 
 def train_epoch(run: Run, bar: tqdm, save_every: int | None) -> None:
@@ -145,11 +160,6 @@ def train_step(run: Run, x: Tensor, y: Tensor) -> None:
     x, target = mix(x, y, run.recipe, len(run.train.classes))
     with torch.autocast(x.device.type, run.dtype, enabled=run.dtype != torch.float32):
         logits = run.model(x.contiguous(memory_format=run.layout))
-        if logits.shape != (len(y), n := len(run.train.classes)):
-            raise ValueError(
-                f"{len(y)} images of {n} classes gave logits {tuple(logits.shape)}: the network "
-                f"must be built for {n} classes"
-            )
         smoothing = run.recipe.label_smoothing
         loss = nn.functional.cross_entropy(logits, target, label_smoothing=smoothing)
     run.scaler.scale(loss).backward()

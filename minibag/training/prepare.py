@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from minibag.machine import device_of
 from minibag.training.recipe import Recipe
@@ -36,24 +39,106 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
     return DTYPES[precision]
 
 
-def memory_layout(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.memory_format:
-    """Return the recipe's memory format, except where a CPU gets it wrong.
+def memory_layout(
+    net: nn.Module, recipe: Recipe, device: torch.device, rehearse: Callable
+) -> torch.memory_format:
+    """Return the recipe's memory format, except where a CPU or the network itself gets it wrong.
 
-    The backward pass of oneDNN writes beyond its memory for a strided 1x1 convolution of fewer
-    than 16 channels that come last (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    The network lies in that format then, and has been rehearsed in it. Some can be run only with
+    rows of pixels in one piece, as those that call ``x.view``. The backward pass of oneDNN writes
+    beyond its memory for a strided 1x1 convolution of fewer than 16 channels that come last
+    (https://github.com/uxlfoundation/oneDNN/issues/6035).
     """
+    if any(map(is_lazy, (*net.parameters(), *net.buffers()))):
+        rehearse(net, torch.contiguous_format)  # now its tensors have shapes
     unsafe = device.type == "cpu" and any(
         m.kernel_size == (1, 1) and m.stride != (1, 1) and m.in_channels // m.groups < 16
         for m in net.modules()
         if isinstance(m, nn.Conv2d)
     )
-    last = recipe.channels_last and not unsafe
-    return torch.channels_last if last else torch.contiguous_format
+    if recipe.channels_last and not unsafe:
+        try:
+            rehearse(net.to(memory_format=torch.channels_last), torch.channels_last)
+            return torch.channels_last
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                raise
+    rehearse(net.to(memory_format=torch.contiguous_format), torch.contiguous_format)
+    return torch.contiguous_format
+
+
+def check_logits(logits: Any, images: int, classes: int) -> None:
+    """Raise TypeError or ValueError if a network's output is not logits (images, classes)."""
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(
+            f"the network gave a {type(logits).__name__}, not a tensor of logits (N, {classes}): "
+            "build it without auxiliary heads (torchvision: aux_logits=False), or give fit a "
+            "module whose forward returns the logits alone"
+        )
+    if logits.shape != (images, classes):
+        raise ValueError(
+            f"{images} images of {classes} classes gave logits {tuple(logits.shape)}: the network "
+            f"must be built for {classes} classes"
+        )
+
+
+def still_parts(net: nn.Module) -> list[str]:
+    """Return the names of modules that a training leaves in evaluation mode.
+
+    Somebody has put them there: they are in that mode in a network that is not, or all their
+    weights are frozen. What else is in evaluation mode, as after `fit` or `load`, is to learn.
+    """
+    still: set[str] = set()
+    for name, part in net.named_modules():
+        weights = list(part.parameters())
+        frozen = bool(weights) and not any(weight.requires_grad for weight in weights)
+        if not part.training and (net.training or frozen):
+            inside = (inner for inner, m in part.named_modules(prefix=name) if not m.training)
+            still.update(inside)
+    return sorted(still)
+
+
+def training_mode(net: nn.Module, still: list[str]) -> None:
+    """Put a network into training mode, but for its still parts."""
+    net.train()
+    for name in still:
+        net.get_submodule(name).training = False
+
+
+@contextmanager
+def norm_momentum(net: nn.Module, momentum: float | None) -> Iterator[None]:
+    """Give all batch norms of a network this momentum for a while; None leaves them their own."""
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    own = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = norm.momentum if momentum is None else momentum
+        yield
+    finally:
+        for norm, value in zip(norms, own, strict=True):
+            norm.momentum = value
+
+
+@contextmanager
+def buffers_kept(net: nn.Module) -> Iterator[None]:
+    """Put a network's statistics back afterwards."""
+    kept = {name: buffer.clone() for name, buffer in net.named_buffers() if not is_lazy(buffer)}
+    try:
+        yield
+    finally:
+        for name, buffer in net.named_buffers():
+            if name in kept:
+                buffer.copy_(kept[name])
 
 
 def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; vectors (biases, norms) are not decayed."""
+    """Return the recipe's optimiser; vectors (biases, norms) are not decayed.
+
+    Raises ValueError if no weight is to learn.
+    """
     trained = [p for p in net.parameters() if p.requires_grad]
+    if not trained:
+        raise ValueError("no weight of the network is to learn: all have requires_grad=False")
     groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -103,10 +188,3 @@ def check_optimizer(optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
                 f"the optimizer's {sorted(state)} of shapes {sorted(shapes)} for a weight of shape "
                 f"{tuple(parameter.shape)}"
             )
-
-
-def set_norm_momentum(net: nn.Module, momentum: float | None) -> None:
-    """Give all batch norms of a network this momentum; None leaves them as they are."""
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and momentum is not None:
-            module.momentum = momentum

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from minibag.training import prepare
-from minibag.training.augment import seed_of
+from minibag.training.augment import generator, seed_of
 from minibag.training.checkpoint import drop_half_line, load_checkpoint, save_checkpoint
 from minibag.training.distributed import Team
 from minibag.training.fingerprint import fingerprint
@@ -36,7 +36,7 @@ class Run:
     ``until`` (of `time.monotonic`) was past when any process has had a `look`.
     """
 
-    net: nn.Module
+    net: nn.Module  # a compiled one is replaced by what it was compiled from
     train: Images
     val: Images | None
     recipe: Recipe
@@ -53,10 +53,12 @@ class Run:
                 "processes: take another batch_size, or another number of processes"
             )
         self.steps = len(self.train) // self.batch
-        prepare.set_norm_momentum(net, recipe.norm_momentum)
-        self.layout = prepare.memory_layout(net, recipe, device)
+        compiled, self.net = net, getattr(net, "_orig_mod", net)  # of torch.compile
+        net, self.still = self.net, prepare.still_parts(self.net)
         self.dtype = prepare.autocast_dtype(recipe.precision, device)
-        net.to(device).to(memory_format=self.layout)
+        self.layout = prepare.memory_layout(net.to(device), recipe, device, self._rehearse)
+        if self.team.world > 1:
+            self.team.check_images_alone(net, self._noise(self.train, 3, True))
         self.average = copy.deepcopy(net).requires_grad_(False) if recipe.ema else None
         self.kept = [] if self.average is None else prepare.averaged(self.average)
         self.optimizer = prepare.make_optimizer(net, recipe)
@@ -69,10 +71,36 @@ class Run:
         if self.folder:
             self._resume(self.folder / "checkpoint.pt")
         self.began = self.step
-        self.model = self.team.wrap(net.train())
-        if recipe.compile:
+        self.model = self.team.wrap(compiled)
+        if recipe.compile and compiled is net:
             self.model = torch.compile(self.model)  # type: ignore[assignment]
+        prepare.training_mode(net, self.still)
         self.clock = time.perf_counter()
+
+    def _noise(self, images: Images, n: int, learning: bool) -> Tensor:
+        """Images (n, 3, H, W) of no meaning, as large as those."""
+        noise = torch.randn(n, 3, *images.size(learning), generator=generator(0))
+        return noise.to(self.team.device)
+
+    @torch.no_grad()
+    def _rehearse(self, net: nn.Module, layout: torch.memory_format) -> None:
+        """Run the network as validation and training will, before any work; errors are its own.
+
+        Lazy modules get their shapes by it; statistics are as before.
+        """
+        held_out = self.train if self.val is None else self.val
+        for images, learning in ((held_out, False), (self.train, True)):
+            net.eval()
+            if learning:
+                prepare.training_mode(net, self.still)
+            n, half = min(2, self.batch), learning and self.dtype != torch.float32
+            x = self._noise(images, n, learning).contiguous(memory_format=layout)
+            with (
+                prepare.buffers_kept(net),
+                self.team.synchronised(net),
+                torch.autocast(x.device.type, self.dtype, enabled=half),
+            ):
+                prepare.check_logits(net(x), n, len(images.classes))
 
     def prepare_step(self) -> None:
         """Set learning rate and random numbers, which depend on the number of the step alone."""
@@ -84,12 +112,12 @@ class Run:
     @property
     def best(self) -> nn.Module:
         """The network to validate and to end with: the average, if the recipe wants one."""
-        return self.average or self.net
+        return self.net if self.average is None else self.average
 
     def end_step(self) -> None:
         """Count a step, and let the average follow the weights."""
         self.step += 1
-        if self.average:
+        if self.average is not None:
             early = (1 + self.step) / (10 + self.step) if self.step > 1 else 0.0
             update = get_ema_multi_avg_fn(min(self.recipe.ema, early))
             update(self.kept, prepare.averaged(self.net), None)
@@ -134,7 +162,7 @@ class Run:
         self.history.append(row)
         self.loss = self.accuracy = self.seconds = 0.0
         self.save()
-        self.net.train()
+        prepare.training_mode(self.net, self.still)
         self.clock = time.perf_counter()
 
     def save(self) -> None:
@@ -144,7 +172,7 @@ class Run:
         self._check(not bad, f"after step {self.step}, not finite: {', '.join(bad)}")
         if self.folder and self.team.rank == 0:
             parts = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
-            if self.average:
+            if self.average is not None:
                 parts["average"] = self.average.state_dict()
             sofar = {name: getattr(self, name) for name in REMEMBERED}
             content = {"run": self.identity, "net": state, **parts, "sofar": sofar}
@@ -152,9 +180,10 @@ class Run:
 
     def _resume(self, file: Path) -> None:
         """Go to where the checkpoint stands, if there is one; else write the first."""
-        self.identity = self.recipe.to_dict() | {"network": fingerprint(self.net)}
+        self.identity = self.recipe.to_dict() | fingerprint(self.net)
+        self.identity["parts in evaluation mode"] = ", ".join(self.still)
         for name, images in (("training", self.train), ("validation", self.val)):
-            self.identity[f"{name} images"] = images.fingerprint() if images else ""
+            self.identity[f"{name} images"] = "" if images is None else images.fingerprint()
         if known := file.exists():
             self._restore(file, load_checkpoint(file, self.identity))
         self.team.barrier()  # all have read before one writes

@@ -1,8 +1,10 @@
 """The loop: what it learns, what it equals, what it refuses, and what it leaves alone."""
 
 import math
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -83,8 +85,9 @@ def test_every_image_is_seen_once_an_epoch_in_another_order():
             self.fc = nn.Linear(1, 3)
 
         def forward(self, x):
-            seen.append(x.detach().mean((1, 2, 3)))
-            return self.fc(seen[-1][:, None])
+            means = x.detach().mean((1, 2, 3))
+            seen.extend([means] if len(x) == 8 else [])  # else a rehearsal
+            return self.fc(means[:, None])
 
     images = np.arange(40, dtype=np.uint8).repeat(8 * 8 * 3).reshape(40, 8, 8, 3)
     data = mb.ImageSet(images, np.arange(40) % 3, ("a", "b", "c"))
@@ -98,7 +101,11 @@ def test_every_image_is_seen_once_an_epoch_in_another_order():
 def test_average_of_weights_is_validated_and_kept():
     """The run itself is the same with and without; the average starts at the first step."""
     plain, averaged, states = small_net(dropout=0), small_net(dropout=0), []
-    plain.register_forward_pre_hook(lambda net, _: states.append(deepcopy(net.state_dict())))
+
+    def watch(net, given):
+        states.extend([deepcopy(net.state_dict())] if len(given[0]) == 8 else [])
+
+    plain.register_forward_pre_hook(watch)
     fit(plain, small_set(), recipe=quick())
     history = fit(averaged, small_set(), small_set(30, seed=1), quick(ema=0.8))
     states = [*states[1:], plain.state_dict()]  # after step 1, 2, ...
@@ -166,13 +173,192 @@ def test_a_training_that_breaks_off_leaves_evaluation_mode_and_nothing_for_the_n
     assert same_state(net, calm)
 
 
-def test_norms_get_the_recipes_momentum_or_keep_their_own():
-    net = mb.bagnet9(num_classes=3, width=4, layers=(1, 1, 1, 1))
-    assert net.bn1.momentum == 0.001
-    fit(net, small_set(8, side=16), recipe=quick(epochs=1, norm_momentum=None))
-    assert net.bn1.momentum == 0.001
-    fit(net, small_set(8, side=16), recipe=quick(epochs=1))
-    assert {m.momentum for m in net.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
+@pytest.mark.parametrize("given", [None, 0.3])
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt])
+def test_norms_learn_with_the_recipes_momentum_and_have_their_own_again(given, end):
+    net, seen = small_net(), []
+    net.append(nn.BatchNorm1d(3, momentum=None))
+    net[1].momentum = 0.001
+
+    def spy(net, _):
+        seen.append((net[1].momentum, net[-1].momentum))
+        if len(seen) == 4 and end:
+            raise end
+
+    net.register_forward_pre_hook(spy)
+    with pytest.raises(end) if end else nullcontext():
+        fit(net, small_set(16), recipe=quick(epochs=1, norm_momentum=given))
+    assert set(seen) == {(given, given) if given else (0.001, None)}
+    assert (net[1].momentum, net[-1].momentum) == (0.001, None)
+
+
+def frozen(net):
+    """Freeze the first three modules, and leave them in evaluation mode."""
+    net[:3].requires_grad_(False).eval()
+    return net
+
+
+def still(net):
+    """Leave the first three modules in evaluation mode, whose weights learn."""
+    net[:3].eval()
+    return net
+
+
+@pytest.mark.parametrize("how", [frozen, still, lambda net: frozen(net).eval()])
+@pytest.mark.parametrize("ema", [0, 0.5])
+def test_parts_in_evaluation_mode_keep_their_mode_and_statistics(how, ema):
+    net, modes = how(small_net()), []
+    net[1].running_mean += 0.25
+    before = deepcopy(net[1])
+    net.register_forward_pre_hook(lambda net, _: modes.append([m.training for m in net]) and None)
+    fit(net, small_set(), small_set(9), quick(epochs=2, ema=ema))
+    learning = [mode for mode in modes if any(mode)]
+    assert len(learning) >= 2 * 5
+    assert {tuple(mode[:2]) for mode in learning} == {(False, False)}
+    assert all(mode[5] for mode in learning)  # the dropout
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(getattr(net[1], name), getattr(before, name))
+    assert torch.equal(net[1].weight, before.weight) == (how is not still)
+
+
+def test_network_that_was_in_evaluation_mode_learns_as_any_other():
+    plain, evaluated = small_net(), small_net().eval()
+    fit(plain, small_set(), recipe=quick(epochs=1))
+    fit(evaluated, small_set(), recipe=quick(epochs=1))
+    assert same_state(plain, evaluated)
+    assert not torch.equal(evaluated[1].running_mean, small_net()[1].running_mean)
+
+
+def test_resume_with_other_parts_still_is_refused(tmp_path):
+    fit(frozen(small_net()), small_set(), recipe=quick(epochs=1), folder=tmp_path)
+    other = small_net()
+    other[:3].requires_grad_(False)
+    with pytest.raises(ValueError, match="parts in evaluation mode was '0, 1, 2', is ''"):
+        fit(other, small_set(), recipe=quick(epochs=1), folder=tmp_path)
+
+
+def test_network_without_a_weight_to_learn_is_refused():
+    with pytest.raises(ValueError, match="all have requires_grad=False"):
+        fit(small_net().requires_grad_(False), small_set(), recipe=quick(epochs=1))
+
+
+class Views(nn.Module):
+    """A network as textbooks write it, with ``view``, for which pixels must lie in one piece."""
+
+    def __init__(self, wrap=lambda x: x):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc, self.wrap = nn.Conv2d(3, 8, 3), nn.Linear(8 * 36, 3), wrap
+
+    def forward(self, x):
+        x = self.conv(x).relu()
+        return self.wrap(self.fc(x.view(len(x), -1)))
+
+
+class Perceptron(nn.Linear):
+    """Takes the pixels of an image in a row."""
+
+    def forward(self, x):
+        return super().forward(x.view(len(x), -1))
+
+
+def test_networks_that_view_their_pixels_train_and_validate_under_the_default_layout():
+    for make in (Views, lambda: Perceptron(3 * 64, 3)):
+        torch.manual_seed(0)
+        default = make()
+        torch.manual_seed(0)
+        rows = make()
+        recipe = quick(epochs=1)
+        history = fit(default, small_set(), small_set(9), recipe)
+        expected = fit(rows, small_set(), small_set(9), replace(recipe, channels_last=False))
+        assert untimed(history) == untimed(expected)
+        assert same_state(default, rows)
+
+
+def test_layout_of_other_networks_is_the_recipes():
+    net = small_net()
+    fit(net, small_set(), recipe=quick(epochs=1))
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+class Heads(NamedTuple):
+    """What a network with an auxiliary head gives."""
+
+    logits: torch.Tensor
+    aux: torch.Tensor
+
+
+@pytest.mark.parametrize("wrap", [lambda x: Heads(x, x), lambda x: {"out": x}, lambda x: (x,)])
+@pytest.mark.parametrize("mode", ["always", "training", "evaluation"])
+def test_networks_that_give_no_tensor_are_told_so_before_anything_is_written(tmp_path, wrap, mode):
+    net = Views(lambda x: x if mode == ("evaluation" if net.training else "training") else wrap(x))
+    with pytest.raises(TypeError, match=r"gave a .*, not a tensor of logits.*aux_logits=False"):
+        fit(net, small_set(), recipe=quick(epochs=1), folder=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {"lock"}
+
+
+def test_rehearsal_sees_the_size_of_validation_and_leaves_no_trace(tmp_path):
+    data, val = small_set(16), small_set(9, side=12)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fit(Views(), data, val, quick(epochs=1), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {"lock"}
+    net = small_net()
+    fit(net, data, recipe=quick(epochs=1))
+    assert int(net[1].num_batches_tracked) == 2  # steps, and no rehearsal
+
+
+def test_lazy_networks_get_their_shapes_and_go_on(tmp_path):
+    def lazy():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten())
+        return net.append(nn.LazyLinear(3))
+
+    nets = [lazy(), lazy()]
+    histories = [fit(net, small_set(), small_set(9), quick(ema=0.5), tmp_path) for net in nets]
+    assert histories[0] == histories[1]
+    assert same_state(*nets)
+
+
+class Sized(nn.Sequential):
+    """A network of which ``len`` is 0, and which is therefore false."""
+
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize("kind", ["compiled", "compiled in place", "a part compiled", "empty"])
+def test_average_is_kept_whatever_the_network_says_of_its_length(kind, tmp_path):
+    def make():
+        net = small_net()
+        if kind == "compiled":
+            return torch.compile(Views(), backend="eager")
+        if kind == "compiled in place":
+            net.compile(backend="eager")
+        if kind == "a part compiled":
+            net[0] = torch.compile(net[0], backend="eager")
+        return Sized(*net) if kind == "empty" else net
+
+    plain = Views() if kind == "compiled" else small_net()
+    expected = fit(plain, small_set(), small_set(9), quick(ema=0.8))
+    net = make()
+    history = fit(net, small_set(), small_set(9), quick(ema=0.8), tmp_path)
+    for row, other in zip(untimed(history), untimed(expected), strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+    theirs, ours = plain.state_dict().values(), net.state_dict().values()
+    torch.testing.assert_close([*ours], [*theirs], rtol=1e-4, atol=1e-6)
+    again = make()
+    assert fit(again, small_set(), small_set(9), quick(ema=0.8), tmp_path) == history
+    assert same_state(again, net)
+    assert not net.training
+
+
+def test_average_has_nothing_of_the_initial_weights():
+    """After many steps nobody would see it."""
+    plain, averaged = small_net(dropout=0), small_net(dropout=0)
+    data, recipe = small_set(8), quick(epochs=1, batch_size=8)
+    fit(plain, data, recipe=recipe)
+    fit(averaged, data, recipe=replace(recipe, ema=0.999))
+    assert same_state(plain, averaged) or torch.equal(plain[0].weight, averaged[0].weight)
 
 
 def test_biases_norms_and_frozen_weights_are_not_decayed():
@@ -261,11 +447,10 @@ def test_limits_that_cannot_be_kept_are_refused(tmp_path, name, value):
         fit(small_net(), small_set(), recipe=quick(epochs=1), folder=tmp_path, **{name: value})
 
 
-@pytest.mark.parametrize("given", [{"save_every": 2}, {"minutes": 1}])
-def test_limits_need_a_folder_and_take_numbers_of_numpy(tmp_path, given):
-    with pytest.raises(ValueError, match="need a folder"):
-        fit(small_net(), small_set(), recipe=quick(epochs=1), **given)
-    given = {name: np.int64(value) for name, value in given.items()}
+def test_minutes_need_a_folder_and_limits_take_numbers_of_numpy(tmp_path):
+    with pytest.raises(ValueError, match="minutes needs a folder"):
+        fit(small_net(), small_set(), recipe=quick(epochs=1), minutes=1)
+    given = {"save_every": np.int64(2), "minutes": np.float32(5)}
     assert len(fit(small_net(), small_set(), recipe=quick(epochs=1), folder=tmp_path, **given)) == 1
 
 
