@@ -14,7 +14,7 @@ import torch
 import torch._dynamo  # otherwise every victim would import it for its first optimiser step
 
 from minibag.training import fit
-from tests.unit.training.small import quick, small_net, small_set
+from tests.unit.training.small import on_work, quick, small_net, small_set
 
 LONG = quick(epochs=60, ema=0.9, mixup=0.2, cutmix=1.0)  # 300 steps, all that has a state
 
@@ -30,7 +30,7 @@ def train(folder, net):
 def victim(folder, pipe):
     """Train until killed, and write a byte into the pipe at every step."""
     net = small_net()
-    net.register_forward_pre_hook(lambda *_: os.write(pipe, b".") and None)
+    on_work(net, lambda _: os.write(pipe, b"."))
     train(folder, net)
 
 

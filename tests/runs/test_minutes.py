@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from minibag.training import fit
-from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
+from tests.unit.training.small import on_work, quick, same_state, small_net, small_set, untimed
 
-TRAIN, VAL = small_set(44), small_set(22, seed=1)  # 5 steps an epoch, and 6 batches of 4
+TRAIN, VAL = small_set(44), small_set(24, seed=1)  # 5 steps an epoch, and 6 batches of 4
 EPOCHS = 3
 
 
@@ -25,10 +25,10 @@ def clock(monkeypatch):
 def timed_net(now, seed=0):
     net = small_net(seed)
 
-    def tick(*_):
+    def tick(_):
         now[0] += 60
 
-    net.register_forward_hook(tick)
+    on_work(net, tick)
     return net
 
 
@@ -62,15 +62,15 @@ def test_a_validation_that_fails_does_not_cost_the_epoch(tmp_path, problem):
     plain, first, second = small_net(), small_net(), small_net(seed=1)
     history = call(plain)
 
-    def fail(net, _):
+    def fail(net):
         if not net.training:
             raise problem
 
-    first.register_forward_pre_hook(fail)
+    on_work(first, fail)
     with pytest.raises(problem):
         call(first, tmp_path)
     passes = []
-    second.register_forward_pre_hook(lambda net, x: passes.append(net.training) and None)
+    on_work(second, lambda net: passes.append(net.training))
     assert untimed(call(second, tmp_path)) == untimed(history)
     assert sum(passes) == 5 * (EPOCHS - 1)
     assert same_state(plain, second)
@@ -81,7 +81,7 @@ def test_the_time_of_opening_counts(tmp_path, clock, monkeypatch):
     steps = []
     monkeypatch.setattr(torch.optim.AdamW, "__init__", slow(torch.optim.AdamW.__init__, clock))
     net = small_net()
-    net.register_forward_hook(lambda *_: steps.append(1) and None)
+    on_work(net, lambda _: steps.append(1))
     assert call(net, tmp_path, minutes=5) == []
     assert len(steps) == 1
 

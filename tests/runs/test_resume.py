@@ -15,7 +15,7 @@ from torch import nn
 from minibag.training import fit
 from tests.house.environment import ROOT
 from tests.runs.killed import LONG, train
-from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
+from tests.unit.training.small import on_work, quick, same_state, small_net, small_set, untimed
 
 KILLS = 20
 
@@ -49,12 +49,12 @@ def stop_at(net, step):
     """Let the network fail in its n-th forward pass of a training step."""
     seen = []
 
-    def hook(*_):
+    def count(net):
         seen.append(1)
         if net.training and len(seen) > step:
             raise KeyboardInterrupt
 
-    return net.register_forward_pre_hook(hook)
+    return on_work(net, count)
 
 
 @pytest.mark.parametrize("step", [1, 4, 5, 6, 9])
@@ -77,10 +77,10 @@ def test_finished_run_returns_at_once_with_its_weights(tmp_path):
     first, second = small_net(), small_net(seed=3)
     history = fit(first, small_set(), recipe=quick(), folder=tmp_path)
 
-    def never(*_):
+    def never(_):
         raise AssertionError("trained again")
 
-    second.register_forward_hook(never)
+    on_work(second, never)
     assert fit(second, small_set(), recipe=quick(), folder=tmp_path) == history
     assert same_state(first, second)
     assert not second.training
@@ -171,7 +171,7 @@ class Poison(nn.Module):
         self.body, self.step, self.value, self.seen = small_net(), step, value, []
 
     def forward(self, x):
-        self.seen += [1] if self.training else []
+        self.seen += [1] if self.training and len(x) > 2 else []  # else the rehearsal
         bad = self.training and len(self.seen) == self.step
         return self.body(x) * (self.value if bad else 1.0)
 

@@ -13,7 +13,7 @@ import minibag as mb
 from minibag.training import IMAGENET, fit
 from minibag.training.distributed import Team
 from minibag.training.loaders import open_images
-from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
+from tests.unit.training.small import on_work, quick, same_state, small_net, small_set, untimed
 
 ALONE = Team(0, 1, torch.device("cpu"))
 RECIPE = quick(epochs=2, min_scale=0.3, shift=0, image_size=16)
@@ -48,12 +48,12 @@ def test_interrupted_stream_goes_on_bit_by_bit(folder, tmp_path):
     history = fit(plain, folder, folder, RECIPE)
     steps = []
 
-    def stop(*_):
+    def stop(_):
         steps.append(1)
         if len(steps) == 4:
             raise KeyboardInterrupt
 
-    first.register_forward_pre_hook(stop)
+    on_work(first, stop)
     with pytest.raises(KeyboardInterrupt):
         fit(first, folder, folder, RECIPE, tmp_path, save_every=1)
     assert untimed(fit(second, folder, folder, RECIPE, tmp_path, save_every=1)) == untimed(history)
@@ -141,7 +141,7 @@ def test_broken_image_ends_a_training_in_one_line_and_its_repair_goes_on(folder,
         fit(net, *folders, RECIPE, tmp_path / "run", save_every=1)
     broken.write_bytes(whole)
     seen = []
-    net.register_forward_pre_hook(lambda net, x: seen.append(net.training) and None)
+    on_work(net, lambda net: seen.append(net.training))
     assert untimed(fit(net, *folders, RECIPE, tmp_path / "run", save_every=1)) == untimed(history)
     assert same_state(net, plain)
     if split == "val":
