@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
+from minibag.exact import exact
 from minibag.training import prepare
 from minibag.training.augment import generator, seed_of
 from minibag.training.checkpoint import drop_half_line, load_checkpoint, save_checkpoint
@@ -98,6 +100,7 @@ class Run:
             with (
                 prepare.buffers_kept(net),
                 self.team.synchronised(net),
+                nullcontext() if learning else exact(),
                 torch.autocast(x.device.type, self.dtype, enabled=half),
             ):
                 prepare.check_logits(net(x), n, len(images.classes))

@@ -43,6 +43,29 @@ def test_shift_moves_whole_pixels_and_mirrors_the_border(flip):
     assert len(seen) == (50 if flip else 25)  # all of them occur, and nothing else is seen
 
 
+def test_every_shift_is_as_likely_as_any_other():
+    """A rounded random number has its extremes half as often, if nobody takes care."""
+    n, shift = 3000, 2
+    columns = torch.arange(12, dtype=torch.uint8).mul(20).expand(n, 3, 12, 12)
+    views = augment(columns, draws(n), replace(PLAIN, shift=shift)) * 255
+    moved = (views[:, 0, 0, 6] / 20).round().int() - 6
+    counts = np.bincount(moved.numpy() + shift)
+    assert len(counts) == 2 * shift + 1
+    expected = n / len(counts)
+    assert ((counts - expected) ** 2 / expected).sum() < 18.5  # chi-square of 4, 0.999
+
+
+def test_crops_stay_inside_their_image():
+    """A stretched crop of nearly the whole area would be wider than the image, and mirrored."""
+    ramp = torch.arange(100, dtype=torch.uint8).mul(2)
+    for columns in (True, False):
+        image = ramp.expand(100, 100) if columns else ramp.expand(100, 100).T
+        views = augment(image.expand(200, 3, 100, 100), draws(200), replace(PLAIN, min_scale=0.8))
+        steps = views[:, 0].diff(dim=2 if columns else 1) * 255
+        inner = steps[:, :, 1:-1] if columns else steps[:, 1:-1]  # half a pixel lies on the border
+        assert inner.min() > 0.5
+
+
 def test_every_view_of_a_shift_is_one_of_the_possible():
     gradient = torch.arange(8, dtype=torch.uint8).mul(10).expand(64, 3, 8, 8)
     views = augment(gradient, draws(64), replace(PLAIN, shift=3)) * 255
