@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 
-def run(*arguments, cwd: Path, module=("minibag",)) -> subprocess.CompletedProcess[str]:
+def run(*arguments, cwd: Path, module=("minibag",), **options) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, from a folder that is not the repository."""
     command = [sys.executable, "-m", *module, *map(str, arguments)]
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, **options)
 
 
 def is_refusal(code: int, stdout: str, stderr: str) -> bool:
