@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import io
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from minibag.exact import set_tf32
+from minibag.machine import check_output, whole_file
 
 ADDRESS = (
     "https://bitbucket.org/wielandbrendel/bag-of-feature-pretrained-models/raw/"
@@ -59,33 +60,49 @@ def load_published(net: nn.Module, patch_size: int, weights: str) -> None:
 def fetch(name: str) -> Path:
     """Return the published file from the cache folder, downloaded if it is not there yet.
 
-    It gets its name only when its sha256 begins with the digits in that name, else ValueError.
-    Raises FileNotFoundError if it cannot be downloaded.
+    It is kept in memory until its sha256 begins with the digits in its name, else ValueError: a
+    killed download leaves nothing behind. Raises FileNotFoundError if it cannot be downloaded,
+    OSError, before the download, if it cannot be kept or read there.
     """
     import pooch  # here, so that networks can be built and trained where it is not installed
 
     path = Path(pooch.os_cache("minibag")) / name
-    if not path.exists():
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / name
-            try:
-                pooch.HTTPDownloader()(ADDRESS + name, str(part), None)
-            except OSError as error:  # those of requests are
-                raise FileNotFoundError(
-                    f"cannot fetch {ADDRESS + name} ({error}): put it at {path} yourself"
-                ) from error
-            verify(part, name)
-            part.replace(path)
-    verify(path, name)
+        if path.exists():
+            verify(path.read_bytes(), name, path)
+            return path
+        check_output(path)
+    except OSError as error:
+        raise OSError(
+            f"the published weights cannot be kept at {path} ({error}): let XDG_CACHE_HOME name a "
+            "folder that you can write to"
+        ) from error
+    content = download(name, path)
+    with whole_file(path) as part:
+        part.write_bytes(content)
     return path
 
 
-def verify(path: Path, name: str) -> None:
+def download(name: str, path: Path) -> bytes:
+    """Return the published file, verified; FileNotFoundError if it cannot be fetched."""
+    import pooch
+
+    content = io.BytesIO()
+    try:
+        pooch.HTTPDownloader()(ADDRESS + name, content, None)
+    except OSError as error:  # those of requests are
+        raise FileNotFoundError(
+            f"cannot fetch {ADDRESS + name} ({error}): put it at {path} yourself"
+        ) from error
+    verify(content.getvalue(), name, path)
+    return content.getvalue()
+
+
+def verify(content: bytes, name: str, path: Path) -> None:
     """Raise ValueError if the sha256 of a file does not begin with the digits in its name."""
     expected = name.split("-")[1].split(".")[0]
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = hashlib.sha256(content).hexdigest()
     if not found.startswith(expected):
         raise ValueError(
             f"{path} is not the published file: its sha256 begins with {found[:8]}, not "

@@ -1,9 +1,12 @@
 """Published weights are checked before they get their name, and loaded strictly."""
 
+import errno
 import hashlib
+import os
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -75,6 +78,48 @@ def test_a_file_that_cannot_be_fetched_may_be_put_there_by_hand(shelf, tmp_path)
     assert list((tmp_path / "cache").iterdir()) == []
     (tmp_path / "cache" / shelf.name).write_bytes(content)
     mb.bagnet9(weights="imagenet")
+
+
+def test_a_killed_download_leaves_nothing(shelf, tmp_path, monkeypatch):
+    def killed(self, url, output, pooch):
+        output.write(b"half of") if hasattr(output, "write") else Path(output).write_text("half of")
+        os._exit(9)
+
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", killed)
+    if not (child := os.fork()):
+        mb.bagnet9(weights="imagenet")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def no_folder(cache, monkeypatch):
+    cache.write_text("a file where the folder should be")
+
+
+def read_only(cache, monkeypatch):
+    def mkdir(self, *args, **options):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+
+
+def write_protected(cache, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    cache.mkdir()
+    monkeypatch.setattr("os.open", refuse)
+
+
+@pytest.mark.parametrize("spoil", [no_folder, read_only, write_protected])
+def test_a_home_that_cannot_be_written_to_is_told_before_the_download(
+    shelf, tmp_path, monkeypatch, spoil
+):
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", None)  # must not be called
+    with monkeypatch.context() as patch:
+        spoil(tmp_path / "cache", patch)
+        with pytest.raises(OSError, match=rf"cannot be kept at .*{shelf.name}.*XDG_CACHE_HOME"):
+            mb.bagnet9(weights="imagenet")
 
 
 def test_a_cached_file_that_was_damaged_is_refused(shelf, tmp_path):
