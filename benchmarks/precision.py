@@ -30,7 +30,7 @@ from minibag.exact import set_tf32
 from minibag.experiments import fragile, in_precision
 from minibag.experiments.precision import KINDS
 from minibag.nets import BagNet, NetPredictor, as_predictor, normalise
-from minibag.nets.predictor import filled
+from minibag.nets.storage import filled
 from minibag.stats import wilson_interval
 from minibag.training.checkpoint import load_checkpoint
 

@@ -32,7 +32,7 @@ from benchmarks.record import processor, versions, write
 from minibag.data import ImageSet
 from minibag.machine import cpu_count, whole_file
 from minibag.nets import NetPredictor, as_predictor, build
-from minibag.nets.predictor import card_path
+from minibag.nets.storage import card_path
 from minibag.nets.zoo import WEIGHTS
 from minibag.stats import wilson_interval
 from minibag.training import Recipe, fit

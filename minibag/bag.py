@@ -8,6 +8,7 @@ this contract (heat maps, telling patches, scrambling) works on both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -135,3 +136,14 @@ def finite(values: Floats, who: str = "the model") -> Floats:
     if not np.isfinite(values).all():
         raise ValueError(f"{who} gives numbers that are not finite: has its training diverged?")
     return values
+
+
+def class_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of classes; ValueError unless they are one or more different texts."""
+    names = tuple(classes) if isinstance(classes, Sequence) else ()
+    if isinstance(classes, str) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"expected the names of the classes as texts, got {classes!r:.200}")
+    if len({*names}) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"classes must have different names, but {twice!r:.100} stands twice")
+    return names

@@ -141,6 +141,17 @@ def lock(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def plain(net: torch.nn.Module) -> torch.nn.Module:
+    """Return the network itself, without what torch.compile or parallel training put around it."""
+    import torch
+
+    nn = torch.nn
+    around = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while hasattr(net, "_orig_mod") or isinstance(net, around):
+        net = net.module if isinstance(net, around) else net._orig_mod  # type: ignore[assignment]
+    return net
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary file to write to; a killed run leaves the old file, or else the new one.

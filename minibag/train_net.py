@@ -26,7 +26,7 @@ from minibag.data.folder import list_folder
 from minibag.data.names import difference
 from minibag.machine import accelerator, check_folder, check_output
 from minibag.nets import NetPredictor, as_predictor, build
-from minibag.nets.predictor import card_path
+from minibag.nets.storage import card_path
 from minibag.terminal import is_terminal, say
 from minibag.training import IMAGENET, Recipe, fit
 

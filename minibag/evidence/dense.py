@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from minibag.exact import exact
+from minibag.machine import plain
 
 # Pixels of a map that a stage works on at a time: on a CPU few, so that they stay in its cache.
 CPU_PIXELS, GPU_PIXELS = 1 << 12, 1 << 16
@@ -51,8 +52,10 @@ def heatmap(
     ValueError
         If x is not (3, H, W), there is no such class, or stride or rows_per_band is below 1.
     TypeError
-        If the network is not a BagNet, x is no tensor of floats, or a target not a whole number.
+        If the network is not a BagNet, or its ``fc`` not linear, x is no tensor of floats, or a
+        target not a whole number.
     """
+    net = plain(net)
     if not hasattr(net, "with_stride"):
         raise TypeError(
             f"an exact heat map needs a BagNet, got {type(net).__name__}: the logits of other "
@@ -65,7 +68,7 @@ def heatmap(
         raise ValueError(f"expected one image (3, H, W), got a tensor {tuple(x.shape)}")
     if min(stride, rows_per_band) < 1:
         raise ValueError(f"stride and rows_per_band must be at least 1: {stride}, {rows_per_band}")
-    classes = _classes(target, net.fc.out_features)
+    classes = _classes(target, net.n_classes)
     kept = math.gcd(stride, net.stride)
     margin = (net.patch_size - 1) // 2
     with torch.no_grad(), exact():
@@ -89,7 +92,8 @@ def _classes(target: int | Sequence[int], n_classes: int) -> list[int]:
 
 def _logits(net: Any, classes: list[int]) -> Callable[[Tensor], Tensor]:
     """Return the function from an image (1, 3, H, W) to the maps (1, T, h, w) of the classes."""
-    weight, bias = net.fc.weight[classes][:, :, None, None], net.fc.bias[classes]
+    weight = net.fc.weight[classes][:, :, None, None]
+    bias = None if net.fc.bias is None else net.fc.bias[classes]
     *stages, last = net.stages()
     # Joined to the last stage, whose full map is never stored.
     stages.append(lambda x: nn.functional.conv2d(last(x), weight, bias))

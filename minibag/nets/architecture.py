@@ -58,7 +58,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
     """
     options = dict(architecture)
     name = options.pop("name", None)
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         names = ", ".join(ARCHITECTURES)
         raise ValueError(f"the name of an architecture is one of {names}, got {name!r}")
     known = inspect.signature(ARCHITECTURES[name]).parameters
@@ -66,7 +66,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"a {name} has the options {', '.join(known)}, not {sorted(strange)}")
     try:
         return ARCHITECTURES[name](**options)
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"no {name} can be built from {options}: {error}") from error
 
 

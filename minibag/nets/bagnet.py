@@ -139,6 +139,16 @@ class BagNet(nn.Module):
         """Return the logits of every patch, (N, C, h, w); their mean over h, w is `forward(x)`."""
         return self.fc(self.features(x).movedim(1, -1)).movedim(-1, 1)
 
+    @property
+    def n_classes(self) -> int:
+        """Number of logits C; TypeError if ``fc`` is not linear: then it is no bag any more."""
+        if not isinstance(self.fc, nn.Linear):
+            raise TypeError(
+                f"the evidence of a BagNet is a linear function of its features: fc must be "
+                f"nn.Linear, not {type(self.fc).__name__}"
+            )
+        return self.fc.out_features
+
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) to logits (N, C)."""
         return self.fc(self.pool(self.features(x)).flatten(1))

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from minibag.machine import plain
 from minibag.nets.bagnet import BagNet, Bottleneck
 
 
 @torch.no_grad()
-def folded(net: BagNet) -> BagNet:
+def folded(net: nn.Module) -> BagNet:
     """Return a network in evaluation mode with the same logits, evidence, grid and gradients.
 
     In evaluation mode a norm scales and shifts every channel by fixed numbers, which are put into
@@ -31,6 +32,7 @@ def folded(net: BagNet) -> BagNet:
     ValueError
         If it is folded already.
     """
+    net = plain(net)
     if not isinstance(net, BagNet):
         raise TypeError(f"only a BagNet can be folded, got {type(net).__name__}")
     if isinstance(net.conv1, nn.Identity):

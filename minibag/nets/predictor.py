@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,19 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from minibag.bag import PatchGrid
+from minibag.bag import PatchGrid, class_names
 from minibag.exact import exact
-from minibag.machine import whole_file
-from minibag.nets.architecture import build, count
+from minibag.machine import plain
+from minibag.nets.architecture import count
 from minibag.nets.bagnet import BagNet
+from minibag.nets.storage import card_path, filled, write_net
 from minibag.nets.transfer import constant
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-KIND = "minibag.NetPredictor 1"
+SIDE = 224  # of the images that most networks on the market were trained on
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, red green blue
 
 
@@ -64,9 +62,10 @@ class NetPredictor:
 
     Parameters
     ----------
-    net : network whose last layer is ``fc``; it runs where it is, in evaluation mode, and is left
-        in the mode it was in
-    classes : names of the classes, in the order of the logits
+    net : any network from normalised images (N, 3, H, W) to logits (N, C); it runs where it is,
+        in evaluation mode, and is left in the mode it was in. Of one that was compiled or made
+        parallel, the network itself is taken
+    classes : names of the classes, all different, in the order of the logits
     architecture : what `build` makes such a network of
     card : what else is known of the model: "image_size", the side it was trained on, "crop", the
         share of a photograph's centre square that it was measured on if that is not all of it,
@@ -76,29 +75,37 @@ class NetPredictor:
     Raises
     ------
     ValueError
-        If the network has another number of classes.
+        If the network gives another number of logits, or none, for an image of ``image_size``
+        (if the card has none: of 224 pixels), or the names are not different texts.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        classes: tuple[str, ...],
+        classes: Sequence[str],
         architecture: Mapping[str, Any],
         card: Mapping[str, Any] | None = None,
         batch_size: int = 64,
     ) -> None:
-        n_logits = getattr(net.fc, "out_features", None)
-        if n_logits != len(classes):
-            raise ValueError(f"the network has {n_logits} logits for {len(classes)} classes")
-        self.net, self.classes, self.architecture = net, tuple(classes), dict(architecture)
+        self.net, self.classes, self.architecture = (
+            plain(net),
+            class_names(classes),
+            dict(architecture),
+        )
         self.card, self.batch_size = dict(card or {}), batch_size
+        if (n_logits := self._count_logits()) != len(self.classes):
+            raise ValueError(f"the network has {n_logits} logits for {len(self.classes)} classes")
 
     @property
     def image_size(self) -> int:
         """Side in pixels of the images it was trained on; ValueError if the card has none."""
-        if not isinstance(self.card.get("image_size"), int):
-            raise ValueError('the card has no "image_size": the side of the training images')
-        return self.card["image_size"]
+        side = self.card.get("image_size")
+        if type(side) is not int or not 1 <= side <= 4096:
+            raise ValueError(
+                'the card has no "image_size", the side of the training images in pixels (1 to '
+                f"4096): {side!r:.50}"
+            )
+        return side
 
     @property
     def preparation(self) -> dict[str, Any]:
@@ -114,14 +121,14 @@ class NetPredictor:
 
     def logits(self, images: Images) -> Floats:
         """Return the score of every class: (N, C); ValueError if images are too small."""
-        return self._run(self.net, images)
+        return self._run(self._logits, images)
 
     def predict_proba(self, images: Images) -> Floats:
         """Return the probability of every class: (N, C), rows sum to 1."""
         return torch.from_numpy(self.logits(images)).softmax(1).numpy()
 
     def save(self, path: str | Path, half: bool = False) -> None:
-        """Write the weights as safetensors, and beside them the card as JSON.
+        """Write weights and card into one safetensors file, and the card as JSON beside it.
 
         ``half`` rounds matrices and kernels to float16, which halves the file; what batch norm
         learned stays in float32, for small variances are lost in float16.
@@ -129,31 +136,43 @@ class NetPredictor:
         Raises ValueError if the path does not end in .safetensors, the card has no image_size, or
         the network is not what its architecture describes, or holds a number that is not finite.
         """
-        beside = card_path(path)
-        arrays = {key: value.contiguous() for key, value in self.net.state_dict().items()}
-        filled(self.architecture, arrays)
+        card_path(path)
+        arrays = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
         if half:
             arrays = {k: v.half() if v.ndim > 1 else v for k, v in arrays.items()}
-        if strange := [key for key, value in arrays.items() if not value.isfinite().all()]:
-            raise ValueError(f"cannot save a network with infinities or NaN in {strange[0]}")
+        filled(self.architecture, arrays)  # or it could not be loaded again
         parameters, multiply_adds = count(self.net, self.image_size)
-        weights = save(arrays, {KIND: ""})
         proved = {
             "architecture": self.architecture,
             "classes": self.classes,
             "parameters": parameters,
             "multiply_adds": multiply_adds,
-            "sha256": hashlib.sha256(weights).hexdigest(),
         }
-        text = json.dumps({**proved, **self.card, **proved}, indent=1) + "\n"
-        with whole_file(beside) as card_part, whole_file(path) as part:
-            part.write_bytes(weights)
-            card_part.write_text(text)
+        write_net(path, arrays, {**proved, **self.card, **proved})
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits = self.net(x)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"expected logits (N, C) alone from the network, got {given}")
+        return logits
+
+    def _count_logits(self) -> int:
+        """Run the network on one image: where its last layer is, and what it is called, differs."""
+        side = self.image_size if "image_size" in self.card else SIDE
+        try:
+            return self.logits(np.zeros((1, side, side, 3), np.uint8)).shape[1]
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"the network takes no image of {side} x {side} pixels ({error}): give the card "
+                'of this predictor the side that it does take, {"image_size": side}'
+            ) from error
 
     @torch.no_grad()
     def _run(self, function: Callable[[Tensor], Tensor], images: Images) -> Floats:
         """Return ``function`` of the images (an array or an ImageSet), batch by batch."""
-        images, home = getattr(images, "images", images), next(self.net.parameters())
+        images = getattr(images, "images", images)
+        home = next(self.net.parameters(), torch.empty(0))  # it may have none
         with evaluating(self.net), exact():
             parts = [
                 function(normalise(batch, home.device).to(home.dtype)).float()
@@ -167,6 +186,9 @@ class BagNetPredictor(NetPredictor):
 
     net: BagNet
 
+    def _count_logits(self) -> int:
+        return self.net.n_classes
+
     def evidence(self, images: Images) -> Floats:
         """Return the evidence of every patch for every class: (N, C, h, w)."""
         return self._run(self.net.evidence, images)
@@ -178,29 +200,8 @@ class BagNetPredictor(NetPredictor):
 
 def as_predictor(net: nn.Module, *args: Any, **options: Any) -> NetPredictor:
     """Return a BagNetPredictor of a BagNet, a NetPredictor of any other network."""
-    kind = BagNetPredictor if isinstance(net, BagNet) else NetPredictor
+    kind = BagNetPredictor if isinstance(plain(net), BagNet) else NetPredictor
     return kind(net, *args, **options)
-
-
-def card_path(path: str | Path) -> Path:
-    """Return where the card of a weights file lies; ValueError unless that is a .safetensors."""
-    if Path(path).suffix != ".safetensors":
-        raise ValueError(f"the file of a network must be called NAME.safetensors, not {path}")
-    return Path(path).with_suffix(".json")
-
-
-def filled(architecture: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> nn.Module:
-    """Return the network that is described, made of these arrays; ValueError if they differ."""
-    with torch.device("meta"):
-        net = build(architecture)
-    described = {(key, tuple(value.shape)) for key, value in net.state_dict().items()}
-    given = {(key, tuple(value.shape)) for key, value in arrays.items()}
-    if wrong := described ^ given:
-        key, _ = min(wrong)
-        shapes = [dict(these).get(key, "missing") for these in (described, given)]
-        raise ValueError(f"{key} is {shapes[0]} in the architecture, {shapes[1]} in the weights")
-    net.load_state_dict(arrays, assign=True)
-    return net
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minibag.machine import plain
 from minibag.nets.field import Follow, ReceptiveField
 
 SIDE = 4096  # of the image that only has a shape, so that even deep padless networks fit
@@ -16,6 +17,7 @@ SIDE = 4096  # of the image that only has a shape, so that even deep padless net
 
 def without_data(net: nn.Module) -> nn.Module:
     """Return a copy of a network in evaluation mode whose float32 tensors are shapes alone."""
+    net = plain(net)
     state = chain(net.parameters(), net.buffers())
     shapes = copy.deepcopy(net, {id(t): torch.empty_like(t, device="meta") for t in state})
     return shapes.float().eval()
@@ -77,7 +79,7 @@ def receptive_field(net: nn.Module, layer: str | None = None) -> ReceptiveField:
     run = torch.func.functionalize(lambda image: _run(shapes, layer, image.clone()))
     try:
         with torch.no_grad(), Follow(image) as following:
-            fields = following.fields[id(run(image))]
+            fields = following.fields.get(id(run(image)), "a constant")
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"the network does not run on the shape of {SIDE} x {SIDE} pixels alone: "
@@ -98,7 +100,7 @@ def probe_receptive_field(net: nn.Module, layer: str | None = None) -> Receptive
     to its whole window, so that no path is hidden by chance. Parameters and errors are the same.
     """
     guess = receptive_field(net, layer)  # only says how large the image must be
-    net = copy.deepcopy(net).cpu().double().eval().requires_grad_(False)
+    net = copy.deepcopy(plain(net)).cpu().double().eval().requires_grad_(False)
     seed = torch.Generator().manual_seed(0)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):

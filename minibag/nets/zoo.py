@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as read_arrays
 
 from minibag.bag import Predictor
 from minibag.machine import expand
-from minibag.nets.predictor import KIND, NetPredictor, as_predictor, card_path, filled
+from minibag.nets.predictor import NetPredictor, as_predictor
+from minibag.nets.storage import KIND, filled, read_card, read_net
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -28,9 +25,11 @@ def load(name_or_path: str | Path) -> Predictor:
     Raises
     ------
     FileNotFoundError
-        If there is no such model or file, or its card (NAME.json beside NAME.safetensors) is gone.
+        If there is no such model or file, or the card of an older one (NAME.json beside it) is
+        gone.
     ValueError
-        If the file is damaged or no model, or the card belongs to another file.
+        If the file is damaged or no model, the card describes another one, or a number in it is
+        not finite.
     """
     path = expand(name_or_path)
     if name_or_path in list_models():
@@ -52,34 +51,17 @@ def load(name_or_path: str | Path) -> Predictor:
     from minibag.words import BagOfVisualWords
 
     if path.parent == WEIGHTS:  # others have no card: a file of words says itself what it is
-        _read_card(path)
+        read_card(path)
     return BagOfVisualWords.load(path)
 
 
 def _load_net(path: Path) -> NetPredictor:
     """Return the network of a file, once its card has proved to belong to it."""
-    card = _read_card(path)
+    arrays, card = read_net(path)
     try:
-        arrays = {
-            k: v.float() if v.is_floating_point() else v
-            for k, v in read_arrays(path.read_bytes()).items()
-        }
-        classes, architecture = tuple(card.pop("classes")), card.pop("architecture")
+        classes, architecture = card.pop("classes"), card.pop("architecture")
+        arrays = {k: v.float() if v.is_floating_point() else v for k, v in arrays.items()}
         net = filled(architecture, arrays).eval()
         return as_predictor(net, classes, architecture, card)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{card_path(path)} does not describe {path}: {error!r}") from error
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    """Return the card of a file, without the sha256 that proves that it belongs to it."""
-    beside = card_path(path)
-    if not beside.is_file():
-        raise FileNotFoundError(f"the card {beside} is missing: it belongs to {path}")
-    try:
-        card: dict[str, Any] = json.loads(beside.read_text())
-        if hashlib.sha256(path.read_bytes()).hexdigest() != card.pop("sha256"):
-            raise ValueError("the sha256 differs: one of the two is damaged, or of another model")
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{beside} does not describe {path}: {error!r}") from error
-    return card
+        raise ValueError(f"the card of {path} does not describe it: {error!r:.300}") from error

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from sklearn.utils.validation import check_is_fitted
 
+from minibag.bag import class_names
 from minibag.machine import expand, whole_file
 from minibag.words.encodings import HistogramEncoder, PyramidEncoder
 from minibag.words.fisher import FisherEncoder, VLADEncoder
@@ -36,7 +37,7 @@ def save_bag(model: Any, path: str | Path) -> None:
     """Write the fitted model to one safetensors file (no pickle), at once or not at all.
 
     Raises ValueError for what cannot be saved: own features or encoders, heads other than
-    "linear_svm" and "logistic".
+    "linear_svm" and "logistic", infinities and NaN.
     """
     check_is_fitted(model, "encoder_")
     if model.classifier not in LINEAR:
@@ -53,6 +54,7 @@ def save_bag(model: Any, path: str | Path) -> None:
     }
     arrays = {n: getattr(encoder, n) for n in encoder.learned if hasattr(encoder, n)}
     arrays |= {name: getattr(model, name) for name in HEAD}
+    _check_numbers(arrays)
     metadata = {KIND: json.dumps(header, default=_plain)}  # one key: several change their order
     with whole_file(path) as part:
         part.write_bytes(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata))
@@ -73,7 +75,7 @@ def load_bag(kind: type, path: str | Path) -> Any:
         if KIND in metadata:
             return _rebuild(kind, json.loads(metadata[KIND]), arrays)
     except BROKEN as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error!r}") from error
+        raise ValueError(f"{path} is damaged or no safetensors file: {error!r:.300}") from error
     raise ValueError(f"{path} holds something else, expected {KIND}")
 
 
@@ -81,7 +83,7 @@ def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
     (features, params), (encoding, options) = header["features"], header["encoder"]
     encoder = ENCODINGS[encoding](**options)
     model = kind(FEATURES[features](**params), encoding=encoder, **header["model"])
-    model.classes = tuple(header["classes"])
+    model.classes = class_names(header["classes"])
     model.classes_ = np.array(header["labels"], header.get("label_type"))
     n_classes = len(model.classes)
     if model.classifier not in LINEAR or model.classes_.shape != (n_classes,) or n_classes < 2:
@@ -89,6 +91,7 @@ def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
     axes = {**encoder.learned, **HEAD}
     if "counts_" not in arrays:  # of a file of older days, or of words that were put in by hand
         axes.pop("counts_", None)
+    _check_numbers(arrays)
     _check_axes(arrays, axes, K=encoder.n_words, C=1 if n_classes == 2 else n_classes)
     model.encoder_ = bag = model.images_to_vectors(encoder)
     bag.features_, bag.encoder_ = model.features, encoder
@@ -97,6 +100,13 @@ def _rebuild(kind: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
         setattr(encoder if name in encoder.learned else model, name, arrays[name])
     model.logits(np.zeros((1, height, width, 3), np.uint8))  # the parts fit together, or an error
     return model
+
+
+def _check_numbers(arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError unless all arrays hold finite numbers."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(f"{name} ({array.dtype}) holds something else than finite numbers")
 
 
 def _check_axes(arrays: dict[str, np.ndarray], axes: dict[str, str], **lengths: int) -> None:

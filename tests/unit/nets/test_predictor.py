@@ -1,6 +1,9 @@
 """Networks as predictors of uint8 images, and as files that nobody can mix up unnoticed."""
 
+import hashlib
 import json
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from torch import nn
 
 import minibag as mb
 from minibag.nets import BagNet, as_predictor, build, normalise
+from minibag.nets.storage import KIND, read_net, write_net
 
 CLASSES = ("fish", "frog", "bird")
 BAGNET = {"name": "bagnet", "patch_size": 9, "num_classes": 3, "width": 4, "layers": [1, 1, 2, 1]}
@@ -125,6 +129,112 @@ def test_what_is_no_image_is_refused(images):
             model.logits(wrong)
 
 
+def torchvision_nets():
+    """Small networks, whose last layers are called and made in different ways."""
+    models = torchvision.models
+    yield "classifier.3", lambda: models.mobilenet_v3_small(num_classes=3)
+    yield "classifier.1, a convolution", lambda: models.squeezenet1_1(num_classes=3)
+    yield "classifier", lambda: models.DenseNet(4, (2, 2), 8, num_classes=3)
+    yield "fc beside auxiliary heads", lambda: models.GoogLeNet(3, init_weights=False)
+    yield "heads.head", lambda: models.VisionTransformer(224, 56, 1, 2, 16, 32, num_classes=3)
+    yield "head", lambda: models.SwinTransformer([4, 4], 8, [1, 1], [1, 2], [7, 7], num_classes=3)
+    yield "fc", lambda: models.shufflenet_v2_x0_5(num_classes=3)
+
+
+@pytest.mark.parametrize("make", [pytest.param(f, id=name) for name, f in torchvision_nets()])
+def test_networks_of_torchvision_are_predictors_whatever_their_last_layer_is(make):
+    with torch.device("meta"):  # the weights do not matter, and take long to draw
+        net = make()
+    net = net.to_empty(device="cpu")
+    for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0.01, 0.02)
+        else:
+            tensor.zero_()
+    model = as_predictor(net.train(), CLASSES, {})
+    assert net.training
+    image = mb.critters("val", 1, 224).images
+    with torch.no_grad():
+        expected = net.eval()(normalise(image)).numpy()
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(model.logits(image), expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="3 logits for 2 classes"):
+        as_predictor(net, CLASSES[:2], {})
+
+
+def test_a_network_for_small_images_says_which_side_it_wants():
+    net = nn.Sequential(nn.Conv2d(3, 4, 5), nn.Flatten(), nn.Linear(4 * 24 * 24, 3))
+    with pytest.raises(ValueError, match=r"no image of 224 x 224 .*card.*\{\"image_size\": side\}"):
+        as_predictor(net, CLASSES, {})
+    model = as_predictor(net, CLASSES, {}, {"image_size": 28})
+    assert model.logits(np.zeros((2, 28, 28, 3), np.uint8)).shape == (2, 3)
+    for side in (0, -3, 10**9, True, "28", None):
+        with pytest.raises(ValueError, match='"image_size", the side'):
+            as_predictor(net, CLASSES, {}, {"image_size": side})
+
+
+class Two(nn.Module):
+    """Gives more than logits, as networks with auxiliary heads do in training."""
+
+    def forward(self, x):
+        return x.mean((2, 3)), x
+
+
+@pytest.mark.parametrize(
+    ("net", "given"), [(Two(), "tuple"), (nn.Conv2d(3, 3, 1), r"\(1, 3, 224,")]
+)
+def test_a_network_that_gives_more_than_logits_is_refused(net, given):
+    with pytest.raises(ValueError, match=rf"logits \(N, C\) alone from the network, got {given}"):
+        as_predictor(net, CLASSES, {})
+
+
+def test_a_bagnet_without_a_linear_last_layer_is_no_bag():
+    net = build(BAGNET)
+    net.fc = nn.Sequential(net.fc, nn.ReLU(), nn.Linear(3, 3))
+    with pytest.raises(TypeError, match=r"fc must be nn\.Linear, not Sequential"):
+        as_predictor(net, CLASSES, BAGNET)
+
+
+def wrapped(net):
+    yield torch.compile(net, backend="eager")
+    yield nn.DataParallel(net)
+    yield torch.compile(nn.DataParallel(net), backend="eager")
+
+
+def test_a_wrapped_bagnet_stays_a_bag_that_can_be_saved(images, tmp_path):
+    plain = new(BAGNET)
+    for net in wrapped(plain.net):
+        model = as_predictor(net, CLASSES, BAGNET, CARD)
+        assert isinstance(model, mb.BagPredictor)
+        assert np.array_equal(model.evidence(images), plain.evidence(images))
+        assert np.array_equal(model.logits(images), plain.logits(images))
+        model.save(tmp_path / "net.safetensors")
+        assert np.array_equal(
+            mb.load(tmp_path / "net.safetensors").logits(images), plain.logits(images)
+        )
+        assert (
+            mb.receptive_field(net)
+            == mb.probe_receptive_field(net)
+            == mb.receptive_field(plain.net)
+        )
+        assert isinstance(mb.nets.folded(net), BagNet)
+
+
+@pytest.mark.parametrize("architecture", [BAGNET, RESNET])
+def test_a_network_whose_kernels_lie_with_channels_last_is_saved(images, tmp_path, architecture):
+    model = new(architecture)
+    model.net.to(memory_format=torch.channels_last)
+    assert any(not v.is_contiguous() for v in model.net.state_dict().values())
+    model.save(tmp_path / "net.safetensors")
+    again = mb.load(tmp_path / "net.safetensors").net.state_dict()
+    assert all(torch.equal(v, again[k]) for k, v in model.net.state_dict().items())
+
+
+def test_normalised_images_lie_channel_by_channel(images):
+    assert normalise(images).is_contiguous()
+    assert normalise(torch.from_numpy(images)).is_contiguous()
+
+
 def test_names_and_logits_must_be_as_many():
     with pytest.raises(ValueError, match="3 logits for 2 classes"):
         as_predictor(build(RESNET), CLASSES[:2], RESNET)
@@ -202,31 +312,95 @@ def test_what_cannot_be_loaded_again_is_not_saved(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_save_is_noticed(home):
-    text = (home / "bag.json").read_text()
-    new(BAGNET, seed=1).save(home / "bag.safetensors")
-    (home / "bag.json").write_text(text)  # as if the process ended between the two files
-    with pytest.raises(ValueError, match="sha256 differs"):
-        mb.load(home / "bag.safetensors")
+class Killed(BaseException):
+    """What no code catches."""
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_save_that_is_killed_leaves_a_model_that_loads(home, images, renames, monkeypatch):
+    """Killed before the first of the two files gets its name, between the two, or after."""
+    path, model = home / "bag.safetensors", new(BAGNET, seed=1)
+    model.card["seed"] = 4
+    expected = (model if renames else mb.load(path)).logits(images)
+    done, rename = [], Path.replace
+
+    def replace(part, target):
+        if len(done) == renames:
+            raise Killed
+        done.append(rename(part, target))
+
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(Path, "replace", replace)
+        model.save(path)
+    assert len(done) == renames
+    told = pytest.warns(UserWarning, match=r"bag\.json is not the card inside .*bag\.safetensors")
+    with told if renames == 1 else nullcontext():  # the new weights, and the old card beside them
+        again = mb.load(path)
+    assert again.card["seed"] == (4 if renames else 3)
+    assert np.array_equal(again.logits(images), expected)
+
+
+def test_a_network_is_whole_in_one_file(home, images):
+    expected = mb.load(home / "bag.safetensors")
+    (home / "bag.json").unlink()
+    alone = mb.load(home / "bag.safetensors")
+    assert alone.card == expected.card
+    assert np.array_equal(alone.logits(images), expected.logits(images))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": 4}', "[" * 100_000])
+def test_a_changed_card_beside_the_file_does_not_count_and_is_told(home, text):
+    (home / "bag.json").write_text(text)
+    with pytest.warns(UserWarning, match="alone counts: save the model again"):
+        assert mb.load(home / "bag.safetensors").card["seed"] == 3
 
 
 def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_a_damaged_file_is_refused(home):
+def age(path):
+    """Write a file as older versions did: with its card beside it alone."""
+    save_file(load_file(path), path, {KIND: ""})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit(path.with_suffix(".json"), sha256=digest)
+
+
+def forge(path, **changes):
+    """Change the card inside a file, as somebody would who knows how."""
+    arrays, card = read_net(path)
+    write_net(path, arrays, {**card, **changes})
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_damaged_file_is_refused(home, old):
     path = home / "bag.safetensors"
+    if old:
+        age(path)
     data = path.read_bytes()
-    flipped = bytearray(data)
+    flipped, renamed = bytearray(data), data.replace(b"frog", b"frig")
     flipped[-5] ^= 1
-    for wrong in (b"", b"text", data[:100], data[:-1], data + b"0", bytes(flipped)):
+    for wrong in (b"", b"text", data[:100], data[:-1], data + b"0", bytes(flipped), renamed):
         path.write_bytes(wrong)
+        if wrong == data:  # the old file says nothing of frogs
+            continue
         with pytest.raises(ValueError, match="damaged"):
             mb.load(path)
 
 
-def test_a_card_of_another_model_is_refused(home):
+def test_a_file_of_older_days_is_loaded_with_the_card_beside_it(home, images):
+    path = home / "bag.safetensors"
+    expected = mb.load(path)
+    age(path)
+    again = mb.load(path)
+    assert again.card == expected.card
+    assert np.array_equal(again.logits(images), expected.logits(images))
+
+
+def test_the_card_of_another_model_is_refused_beside_an_older_file(home):
     new(RESNET).save(home / "res.safetensors")
+    age(home / "bag.safetensors")
+    age(home / "res.safetensors")
     (home / "res.json").replace(home / "bag.json")
     with pytest.raises(ValueError, match=r"bag\.json does not describe .*sha256 differs"):
         mb.load(home / "bag.safetensors")
@@ -248,19 +422,60 @@ def test_a_card_of_another_model_is_refused(home):
         ),
         ({"architecture": {"name": "alexnet"}}, "alexnet"),
         ({"architecture": None}, "NoneType"),
+        ({"architecture": {"name": ["bagnet"]}}, "the name of an architecture is one of"),
+        ({"architecture": {**BAGNET, "patch_size": []}}, "no bagnet can be built from"),
+        *(
+            ({"architecture": {**BAGNET, "layers": layers}}, "too few for the layers")
+            for layers in ([20_000] * 4, [1, 1, 1, 10**30], [0] * 1000, [float("inf")])
+        ),
+        *(({"architecture": {**BAGNET, "layers": wrong}}, "Error") for wrong in (7, [None], ["1"])),
+        ({"architecture": {**BAGNET, "width": 10**30}}, "no bagnet can be built from"),
+        ({"architecture": {**BAGNET, "num_classes": 10**12}}, "1000000000000,.* in the arch"),
         ({"classes": ["fish", "frog"]}, "3 logits for 2 classes"),
-        ({"classes": None}, "TypeError"),
-        ({"sha256": "0"}, "sha256 differs"),
+        ({"classes": ["fish", "frog", "fish"]}, "'fish' stands twice"),
+        *(
+            ({"classes": wrong}, "expected the names of the classes as texts")
+            for wrong in (None, [], 3, "abc", {"a": 1}, [None] * 3, [1, 2, 3])
+        ),
     ],
 )
-def test_a_card_that_does_not_fit_is_refused(home, changes, reason):
-    edit(home / "bag.json", **changes)
-    with pytest.raises(ValueError, match=rf"bag\.json does not describe .*{reason}"):
+@pytest.mark.parametrize("old", [False, True])
+def test_a_card_that_does_not_fit_is_refused(home, changes, reason, old):
+    path = home / "bag.safetensors"
+    forge(path, **changes)
+    if old:
+        age(path)
+    with pytest.raises(
+        ValueError, match=rf"card of .*bag.* does not describe .*{reason}"
+    ) as caught:
+        mb.load(path)
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["fc.bias", "layer1.0.bn1.running_var"])
+def test_numbers_that_are_not_finite_are_not_loaded(home, name, value):
+    arrays, card = read_net(home / "bag.safetensors")
+    arrays[name][1] = value
+    write_net(home / "bag.safetensors", arrays, card)
+    with pytest.raises(ValueError, match=rf"infinities or NaN in {name}"):
         mb.load(home / "bag.safetensors")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}"])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.int64, torch.complex64])
+def test_weights_that_are_no_floats_are_not_loaded(home, dtype):
+    arrays, card = read_net(home / "bag.safetensors")
+    write_net(home / "bag.safetensors", {**arrays, "fc.bias": torch.zeros(3, dtype=dtype)}, card)
+    with pytest.raises(
+        ValueError, match=rf"fc.bias is .3,. in the .*, .3,. {dtype} in the weights"
+    ):
+        mb.load(home / "bag.safetensors")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", "[" * 100_000])
 def test_a_card_that_is_none_is_refused(home, text):
+    age(home / "bag.safetensors")
     (home / "bag.json").write_text(text)
     with pytest.raises(ValueError, match=r"bag\.json does not describe"):
         mb.load(home / "bag.safetensors")

@@ -1,5 +1,6 @@
 """The word classifier: exact evidence, scikit-learn's contract, files."""
 
+import copy
 import json
 
 import numpy as np
@@ -446,6 +447,9 @@ HEADERS = {  # of the right kind, but not what `save` writes: what to put where
     "a pyramid": {"encoder": ["pyramid", {"n_words": 40}]},
     "a kernel": {"model": {"classifier": "intersection"}},
     "fewer classes": {"classes": ["a", "b"], "labels": [0, 1]},
+    "classes without names": {"classes": [None] * 8},
+    "numbers for names": {"classes": [*range(8)]},
+    "a name twice": {"classes": [*"abcdefga"]},
     "labels without a name": {"labels": [0, 1]},
     "no image size": {"image_shape": None},
     "images smaller than a patch": {"image_shape": [8, 8]},
@@ -454,7 +458,8 @@ ARRAYS = {
     "words_": [np.zeros((40, 64), np.float32), np.zeros(40, np.float32)],
     "idf_": [np.ones(39, np.float32)],
     "counts_": [np.ones(39, np.int64)],
-    "coef_": [np.zeros((8, 39)), np.zeros((1, 40)), np.zeros(40)],
+    "coef_": [np.zeros((8, 39)), np.zeros((1, 40)), np.zeros(40)]
+    + [np.full((8, 40), odd) for odd in (np.nan, np.inf, True)],
     "intercept_": [np.zeros(1), np.zeros((8, 1))],
 }
 
@@ -491,6 +496,14 @@ def test_an_array_that_is_missing_or_of_another_shape_is_one_clear_error(fitted,
         save_file(arrays, tmp_path / "other", header)
         with pytest.raises(ValueError, match="other is damaged"):
             BagOfVisualWords.load(tmp_path / "other")
+
+
+def test_a_model_that_is_not_finite_is_not_saved(fitted, tmp_path):
+    broken = copy.deepcopy(fitted)
+    broken.coef_[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"coef_ .* something else than finite numbers"):
+        broken.save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_saving_twice_writes_the_same_bytes(fitted, tmp_path):
