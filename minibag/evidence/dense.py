@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -78,12 +79,12 @@ def heatmap(
         maps = _in_bands(logits, padded, 2 * margin, kept, rows_per_band)[0]
     skip = stride // kept
     maps = maps[:, ::skip, ::skip].to(x.device)
-    return maps if isinstance(target, Sequence) else maps[0]
+    return maps if np.ndim(target) else maps[0]
 
 
 def _classes(target: int | Sequence[int], n_classes: int) -> list[int]:
     """Return the targets as a list, checked."""
-    given = target if isinstance(target, Sequence) else [target]
+    given: Any = target if np.ndim(target) else [target]
     classes = [operator.index(k) for k in given]
     if not classes or min(classes) < 0 or max(classes) >= n_classes:
         raise ValueError(f"target must be one or more of 0 to {n_classes - 1}, got {target}")

@@ -74,7 +74,8 @@ def test_several_targets_are_each_target_alone():
     assert maps.shape == (3, 24, 31)
     for k, found in zip((4, 0, 4), maps, strict=True):
         torch.testing.assert_close(found, mb.heatmap(net, x, k), rtol=0, atol=1e-12)
-    assert mb.heatmap(net, x, (np.int64(1),)).shape == (1, 24, 31)
+    for one in ((np.int64(1),), np.array([1]), torch.tensor([1])):
+        assert mb.heatmap(net, x, one).shape == (1, 24, 31)
 
 
 def test_an_image_smaller_than_a_patch_has_a_map_too():
