@@ -10,7 +10,8 @@ can be copied into the zoo as they are. One that fails does not stop those after
 same recipe, whose numbers were chosen on class-size networks and not tuned for these; whoever tunes
 it does so with ``--tune``, which learns from four fifths of the training photographs, is measured
 on the last fifth and never sees the validation photographs; every setting has its own row there.
-Views have 4/5 of the side (Touvron et al., NeurIPS 2019).
+Views have 4/5 of the side (Touvron et al., NeurIPS 2019). Where the batch does not fit into memory,
+half of it is taken, and half of that: the program says so, and the card has both numbers.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import minibag as mb
 from benchmarks import record, zoo
@@ -35,6 +37,7 @@ from minibag.exact import set_tf32
 from minibag.machine import accelerator
 from minibag.nets import as_predictor, build
 from minibag.training import Recipe, fit
+from minibag.training.memory import batch_that_fits, halving
 from minibag.training.recipe import CHOICES
 
 Row = dict[str, Any]
@@ -101,24 +104,42 @@ def train(job: Job, recipe: Recipe, folder: Path, minutes: float, sets: Sets) ->
     """Train a job for some minutes; return what is known of it, or None if it has not ended."""
     learn, test, split = sets
     architecture = {**NETS[job.net], "num_classes": len(learn.classes)}
-    torch.manual_seed(job.seed)
-    net = build(architecture)
-    history = fit(net, learn, test, recipe, folder, minutes=minutes)
+    here, asked = accelerator() or torch.device("cpu"), recipe.batch_size
+
+    def attempt(batch: int) -> tuple[nn.Module, Recipe, Path, list[Row]]:
+        own, place = replace(recipe, batch_size=batch), folder
+        if batch != asked:  # another run, with checkpoints of its own
+            place = folder.with_name(f"{folder.name},batch_size={batch}")
+        torch.manual_seed(job.seed)
+        net = build(architecture)
+        return net, own, place, fit(net, learn, test, own, place, minutes=minutes)
+
+    first = asked
+    if here.type != "cpu":
+        side = recipe.image_size or job.side
+        first = batch_that_fits(build(architecture), side, here, asked)
+    net, recipe, folder, history = halving(attempt, first)
     print(f"{job.name}: {len(history)} of {recipe.epochs} epochs are done", flush=True)
     if len(history) < recipe.epochs:
         return None
-    net.to(here := accelerator() or "cpu")
+    net.to(here)
     model = as_predictor(net, learn.classes, architecture)
     rate = zoo.accuracy(model, test, split)
     facts = zoo.card("imagenette", learn, job.side, job.seed, rate)
     if torch.cuda.is_available():
         facts["hardware"] = torch.cuda.get_device_name()
-    facts |= {"recipe": recipe.to_dict(), "history": history}
+    facts |= {"recipe": recipe.to_dict(), "batch_asked": asked, "history": history}
     model.card = facts | {"seconds": round(sum(row["seconds"] for row in history))}
     model.save(folder / "model.safetensors", half=True)
     kept = mb.load(folder / "model.safetensors")
     kept.net.to(here)
     return kept.card | {"net": job.net, "kept_in_16_bits": zoo.accuracy(kept, test, split)}
+
+
+def done(row: Row, recipe: Recipe) -> bool:
+    """Whether a row is of this recipe, perhaps with a smaller batch, for want of memory."""
+    asked = {"batch_size": row["batch_asked"]} if "batch_asked" in row else {}
+    return row.get("recipe", {}) | asked == recipe.to_dict()
 
 
 def recorded(name: str) -> dict[str, Row]:
@@ -180,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for job in [job for job in JOBS if job.name in (args.only or [j.name for j in JOBS])]:
         recipe = replace(changed, image_size=job.side * 4 // 5, seed=job.seed)
         row_name = job.name + settings * args.tune
-        if runs.get(row_name, {}).get("recipe") == recipe.to_dict() or time.monotonic() > until:
+        if done(runs.get(row_name, {}), recipe) or time.monotonic() > until:
             continue
         if find_imagenette(size=job.side).name == "imagenette2-160" and job.side > 160:
             print(f"{job.name}: left out, the photographs here have 160 pixels", flush=True)

@@ -64,6 +64,12 @@ def set_tf32(allowed: bool) -> None:
             _forbid()
 
 
+def trains_in_tf32() -> bool:
+    """Whether convolutions of float32 outside `exact` are rounded to TF32 here, now."""
+    able = torch.cuda.is_available() and torch.cuda.is_tf32_supported()
+    return able and torch._C._get_fp32_precision_getter("cuda", "conv") == "tf32"
+
+
 def _forbid() -> None:
     for setting in SETTINGS:
         if (value := torch._C._get_fp32_precision_getter(*setting)) != "ieee":

@@ -138,3 +138,24 @@ def test_without_a_gpu_only_trials_start(home, capsys):
     with pytest.raises(SystemExit):
         full_size.main([])
     assert "no GPU" in capsys.readouterr().err
+
+
+@pytest.mark.imagenette
+def test_a_batch_that_does_not_fit_is_halved_recorded_and_not_tried_again(
+    home, capsys, monkeypatch
+):
+    def small(net, learn, test, recipe, *rest, **options):
+        if recipe.batch_size > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit(net, learn, test, recipe, *rest, **options)
+
+    monkeypatch.setattr(full_size, "fit", small)
+    words = [*ONLY, "--set", "epochs=1", "batch_size=16"]
+    full_size.main(words)
+    assert "16 images at a time do not fit into memory, so 8" in capsys.readouterr().out
+    (run,) = json.loads((home / "full_size_trial.json").read_text())["runs"].values()
+    assert (run["recipe"]["batch_size"], run["batch_asked"]) == (8, 16)
+    (folder,) = (home / "full_size_trial").iterdir()
+    assert folder.name == "bagnet9w32-160,batch_size=16,epochs=1,batch_size=8"
+    full_size.main(words)
+    assert capsys.readouterr().out == ""

@@ -11,7 +11,7 @@ import torch
 
 import minibag as mb
 from minibag import evidence
-from minibag.exact import SETTINGS, exact, set_tf32
+from minibag.exact import SETTINGS, exact, set_tf32, trains_in_tf32
 from minibag.nets import as_predictor, probe_receptive_field
 from tests.unit.nets.small import noise, small_bagnet
 from tests.unit.training.small import quick, small_net, small_set
@@ -207,3 +207,14 @@ def test_what_is_chosen_for_the_process_holds_and_can_be_read_under_both_names(a
         assert set(in_force().values()) == {"ieee"}
     assert {get("cuda", kind) for kind in ("conv", "matmul", "rnn")} == {expected}
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
+
+
+@pytest.mark.parametrize(("able", "precision"), [(True, "tf32"), (True, "ieee"), (False, "tf32")])
+def test_training_is_said_to_be_in_tf32_where_the_gpu_has_it_and_may_use_it(
+    able, precision, monkeypatch
+):
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: able)
+    put("cuda", "conv", precision)
+    assert trains_in_tf32() == (able and precision == "tf32")
