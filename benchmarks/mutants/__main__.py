@@ -32,6 +32,13 @@ def read(table: Path) -> list[dict[str, Any]]:
     return mutants
 
 
+def ignored(folder: str, names: list[str]) -> set[str]:
+    """Return what no test needs: caches, and the results of trainings, but not ``tests/runs``."""
+    results = {"runs"} if Path(folder) == ROOT else set()
+    patterns = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__")
+    return patterns(folder, names) | results
+
+
 def survives(mutant: dict[str, Any], tree: Path) -> bool:
     """Run the mutant's tests on a changed copy of the tree; whether all of them pass."""
     file = tree / mutant["file"]
@@ -54,7 +61,6 @@ def main(names: list[str]) -> int:
     tried = caught = unexplained = 0
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
-        ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "runs")
         shutil.copytree(ROOT, tree, ignore=ignored)
         for table in tables:
             for mutant in read(table):
