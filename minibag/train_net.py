@@ -37,7 +37,7 @@ def train_net(args: argparse.Namespace) -> None:
     Under torchrun, every process runs this, and the first one saves and reports; a run that
     --minutes has stopped saves no network, but the checkpoint that the same call goes on from.
     """
-    rank = _check(args)
+    _check(args)
     recipe, streamed = _recipe(args), args.recipe == "imagenet"
     train, classes, n_train = _images(args, "train")
     architecture = _architecture(args, len(classes))
@@ -47,7 +47,7 @@ def train_net(args: argparse.Namespace) -> None:
     rest = {"save_every": args.save_every, "minutes": args.minutes}
     quiet = not is_terminal(sys.stderr)
     history = fit(net, train, val, recipe, args.checkpoints, progress=not quiet, **rest)
-    if rank:
+    if int(os.environ.get("RANK", "0")):  # below WORLD_SIZE, else fit has refused
         return
     if (done := len(history)) < recipe.epochs:  # --minutes are over
         say(f"not finished: {done} of {recipe.epochs} epochs are done; the same call goes on")
@@ -67,8 +67,8 @@ def train_net(args: argparse.Namespace) -> None:
     report(args, n_train, model.image_size, found)
 
 
-def _check(args: argparse.Namespace) -> int:
-    """Refuse before the work what would fail after it, or lose it; return this process's rank."""
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before the work what would fail after it, or lose it."""
     check_output(card_path(args.out))
     if (args.save_every or args.minutes is not None) and not args.checkpoints:
         raise ValueError("--save-every and --minutes need a folder for --checkpoints")
@@ -76,8 +76,6 @@ def _check(args: argparse.Namespace) -> int:
         raise ValueError(f"--minutes must be more than 0, got {args.minutes}")
     if args.checkpoints:
         check_folder(args.checkpoints)
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1  # a RANK may be left over from elsewhere
-    return 0 if alone else int(os.environ["RANK"])
 
 
 def _measured(

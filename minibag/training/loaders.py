@@ -122,6 +122,19 @@ def _still_view(path: Path, size: int, crop: float) -> Tensor:
     return torch.from_numpy(np.array(read_image(path, size, crop))).permute(2, 0, 1)
 
 
+def _alive(loader: DataLoader) -> Iterator[Any]:
+    """Yield what a loader yields; OSError if one of its processes has died."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OSError(
+            "a process that reads images has died: perhaps there is too little memory, or shared "
+            f"memory (docker run --shm-size=4g). Smaller batches need less ({error})"
+        ) from error
+
+
 class Streamed:
     """A folder of class folders, decoded in other processes while the network trains."""
 
@@ -186,7 +199,7 @@ class Streamed:
             collate_fn=_collate,
             pin_memory=device.type == "cuda",
         )
-        for batch in loader:
+        for batch in _alive(loader):
             if isinstance(batch, Exception):
                 raise batch
             x, y = (send(tensor, device) for tensor in batch)

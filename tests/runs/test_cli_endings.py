@@ -220,13 +220,15 @@ def test_held_out_classes_that_were_not_learned_are_refused_before_the_work(
     assert re.search(r"knows the classes a, b, but not .*\bc\n", result[2])
 
 
-def test_a_rank_left_over_in_the_environment_saves_the_network(here, tmp_path, monkeypatch):
+def test_a_rank_left_over_in_the_environment_is_refused_not_trained_in_vain(
+    here, tmp_path, monkeypatch
+):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    code, said, complaint = here(*NET, "--out", "net.safetensors", cwd=tmp_path)
-    assert (code, complaint) == (0, "")
-    assert "saved net.safetensors" in said
-    assert mb.load(tmp_path / "net.safetensors").card["accuracy"]["n"] == 500
+    result = here(*NET, "--out", "net.safetensors", cwd=tmp_path)
+    assert is_refusal(*result)
+    assert "unset all three to train alone" in result[2]
+    assert not list(tmp_path.iterdir())
 
 
 def start(tmp_path, *arguments):

@@ -1,5 +1,6 @@
 """Image folders of any size: streamed, augmented by torchvision, and as exact as sets."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 import minibag as mb
-from minibag.training import IMAGENET, fit
+from minibag.training import IMAGENET, fit, loaders
 from minibag.training.distributed import Team
 from minibag.training.loaders import open_images
 from tests.unit.training.small import on_work, quick, same_state, small_net, small_set, untimed
@@ -146,3 +147,10 @@ def test_broken_image_ends_a_training_in_one_line_and_its_repair_goes_on(folder,
     assert same_state(net, plain)
     if split == "val":
         assert sum(seen) == history[0]["step"]  # of two epochs, only the second
+
+
+def test_a_worker_that_dies_is_told_with_what_may_have_killed_it(folder, monkeypatch):
+    """As one does that the system kills for memory, or that shared memory fails."""
+    monkeypatch.setattr(loaders, "read_image", lambda *_: os._exit(7))
+    with pytest.raises(OSError, match="has died: perhaps there is too little memory"):
+        list(open_images(folder, RECIPE, ALONE).in_order())
