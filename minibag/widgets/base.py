@@ -11,8 +11,10 @@ import base64
 import html
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakSet
 
 import ipywidgets as widgets
+from IPython import get_ipython
 from matplotlib.figure import Figure
 
 from minibag.figures.base import compact
@@ -47,6 +49,26 @@ STYLE = """
 .minibag-error { color: #a33400; background: #fff; padding: 2px 6px; font-weight: bold; }
 """
 BUSY = '<div class="minibag-busy">Working …</div>'
+
+
+_MADE: dict[str, tuple[str, WeakSet[Redrawn]]] = {}  # by cell: its last run, and what that made
+
+
+def _replace_earlier_run(widget: Redrawn) -> None:
+    """Close what an earlier run of the same cell made: its output is gone from the page."""
+    ask = getattr(get_ipython(), "get_parent", None)  # outside a kernel there is none
+    request = ask() if ask else {}
+    cell = request.get("metadata", {}).get("cellId")
+    if not cell:
+        return
+    run = request["header"]["msg_id"]
+    before, made = _MADE.get(cell, (run, WeakSet()))
+    if before != run:
+        for old in list(made):
+            old.close()
+        made = WeakSet()
+    made.add(widget)
+    _MADE[cell] = run, made
 
 
 class Redrawn(widgets.VBox):
@@ -96,6 +118,23 @@ class Redrawn(widgets.VBox):
             control.observe(lambda _: self.attempt(self.redraw), names="value")
         self.children = (self.look, *self.controls.values(), self.view, self.text)
         self.redraw()
+        _replace_earlier_run(self)
+
+    def close(self) -> None:
+        """Let go of this widget and all its parts, with what they hold.
+
+        ipywidgets keeps every part alive until it is closed itself. Running a cell again closes
+        what its last run made.
+        """
+        parts: list[widgets.Widget] = [self]
+        for part in parts:  # grows meanwhile
+            values = (getattr(part, name) for name in part.keys)
+            lines = (value if isinstance(value, tuple) else (value,) for value in values)
+            found = (p for line in lines for p in line if isinstance(p, widgets.Widget))
+            parts += dict.fromkeys(p for p in found if p not in parts)
+        for part in parts[1:]:
+            part.close()
+        super().close()
 
     @property
     def values(self) -> dict[str, Any]:
