@@ -106,7 +106,8 @@ def test_grey_of_every_depth_keeps_its_transparent_value(tmp_path, depth, transp
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_colour_keeps_its_transparent_value(tmp_path, depth):
-    colours = np.array([[1, 2, 3], [200, 30, 40], [7, 8, 9]]) * (257 if depth == 16 else 1)
+    colours = np.array([[1, 2, 3], [200, 30, 40], [7, 8, 9]])
+    colours = colours * 256 + 17 if depth == 16 else colours  # the low byte is not the high one
     row = colours.astype(">u2" if depth == 16 else "u1").tobytes()
     key = chunk(b"tRNS", struct.pack(">3H", *colours[1]))
     found = shown(kept(tmp_path / "x.png", png([row], 3, depth, 2, key)))
