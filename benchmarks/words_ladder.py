@@ -96,7 +96,7 @@ def parameters(transformer: Any, head: Any, vectors: np.ndarray) -> int:
         getattr(encoder, name)
         for encoder in encoders
         for name in encoder.learned
-        if name != "idf_"  # all words weigh the same here
+        if name not in ("idf_", "counts_")  # all words weigh the same here, and are not learned on
     ]
     if isinstance(head, KNeighborsClassifier):
         return sum(array.size for array in (*learned, vectors))
