@@ -6,6 +6,8 @@ ARGS ?=
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # JupyterLab refuses root, containers have no other
 # All that the stage needs of JupyterLab; other extensions (nbgrader's) break Voilà's page.
 WIDGETS := @jupyter-widgets/jupyterlab-manager @voila-dashboards/widgets-manager8
+# Seconds after which the stage ends a kernel (0.9 GB) whose page went away without a word.
+IDLE := 300
 LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 
 .PHONY: help lab stage test lint notebooks lock bench clean
@@ -18,9 +20,13 @@ lab: $(READY)  ## set everything up and open the course (ARGS=--no-browser on a 
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ROOT) $(ARGS)
 
+# A page that is closed asks for the end of its kernel, and Voilà refuses it for want of a cookie that
+# it never set (voila#1458). Kernels have names that nobody guesses, and the stage has no log-in.
 stage: $(READY)  ## open the scrambling widget alone, for a lecture (ARGS=--no-browser on a server)
-	$(BIN)/voila notebooks/stage.ipynb \
-		$(foreach e,$(WIDGETS),--VoilaConfiguration.extension_allowlist=$(e)) $(ARGS)
+	JUPYTER_PATH="$(CURDIR)/share/jupyter" $(BIN)/voila notebooks/stage.ipynb --template=stage \
+		$(foreach e,$(WIDGETS),--VoilaConfiguration.extension_allowlist=$(e)) \
+		--MappingKernelManager.cull_idle_timeout=$(IDLE) --MappingKernelManager.cull_interval=10 \
+		--KernelRestarter.restart_limit=0 --Voila.tornado_settings=disable_check_xsrf=True $(ARGS)
 
 test: $(READY)  ## set everything up and run every test: unit, notebooks, browser
 	$(BIN)/python -m tests.browser.find

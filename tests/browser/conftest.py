@@ -72,7 +72,8 @@ def serving(course: Path, settings: Path, *command: str, path: str) -> Iterator[
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the course that may be run and saved without touching the checkout."""
     copy = tmp_path_factory.mktemp("course")
-    shutil.copytree(ROOT / "notebooks", copy / "notebooks")
+    for name in ("notebooks", "share"):
+        shutil.copytree(ROOT / name, copy / name)
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy2(ROOT / name, copy / name)
     (copy / ".venv").symlink_to(ROOT / ".venv")

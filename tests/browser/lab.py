@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
@@ -25,12 +24,7 @@ SECOND = 1000  # Playwright counts milliseconds
 ARTIFACTS = ROOT / "artifacts"
 WAIT = 120  # seconds until something hangs, also on a busy machine
 expect.set_options(timeout=WAIT * SECOND)
-# Voilà's own page asks for its icons there, and does without them when there is no network.
-ICONS = [
-    f"https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@^5/css/{name}.min.css"
-    for name in ("all", "v4-shims")
-]
-
+HOME = re.compile(r"(http|ws)://(localhost|127\.0\.0\.1):|data:|blob:|about:")
 # Notebook 7.6 looks for its shortcuts before it has read them, sometimes; they come all the same.
 SHORTCUTS = "Cannot read properties of undefined (reading 'schema')"
 
@@ -65,7 +59,7 @@ def watch(page: Page, problems: list[str]) -> None:
 
     def console(message: ConsoleMessage) -> None:
         where = message.location["url"]
-        if message.type == "error" and unquote(where) not in ICONS:
+        if message.type == "error":
             problems.append(f"{message.text} ({where})")
 
     def page_error(error: Error) -> None:
@@ -74,9 +68,10 @@ def watch(page: Page, problems: list[str]) -> None:
 
     page.on("console", console)
     page.on("pageerror", page_error)
-    home = re.compile(r"(http|ws)://(localhost|127\.0\.0\.1):|data:|blob:|about:")
-    page.on("request", lambda request: home.match(request.url) or unquote(request.url) in ICONS
-            or problems.append(f"asked for {request.url}"))  # fmt: skip
+    page.on(
+        "request",
+        lambda asked: HOME.match(asked.url) or problems.append(f"asked for {asked.url}"),
+    )
 
 
 class Area:

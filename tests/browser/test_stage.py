@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.browser.cases import SCRAMBLE
 from tests.browser.conftest import free_port, serving
-from tests.browser.lab import Area, eventually, run_cell
+from tests.browser.lab import HOME, SECOND, WAIT, Area, eventually, run_cell
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,24 @@ def notebook_7(course: Path, settings: Path) -> Iterator[str]:
     command = [".venv/bin/jupyter", "notebook", "--no-browser", f"--port={free_port()}", *root]
     with serving(course, settings, *command, path=r"/tree\?token=\w+") as address:
         yield address.replace("/tree?", "/notebooks/notebooks/stage.ipynb?")
+
+
+@pytest.fixture
+def stranger(browser: Browser) -> Iterator[Page]:
+    """A page in a network that swallows all packets to the world; nobody minds its complaints."""
+    page = browser.new_page()
+    page.set_default_timeout(WAIT * SECOND)
+    page.asked = []
+    page.route(lambda url: not HOME.match(url), lambda route: page.asked.append(route.request.url))
+    yield page
+    page.close()
+
+
+def test_the_stage_needs_nobody_and_asks_nobody(stage: str, stranger: Page):
+    stranger.goto(stage)
+    SCRAMBLE.check_moves(Area(stranger, SCRAMBLE.mark))
+    assert stranger.asked == []
+    assert re.findall(r"""(?:src|href)=["']?(?:https?:)?//[^"' >]*""", stranger.content()) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
