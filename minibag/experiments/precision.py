@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from minibag.machine import device_of
 from minibag.nets.bagnet import BagNet
 
 KINDS = ("fp32", "tf32", "bf16", "fp16")
@@ -130,7 +131,8 @@ def fragile(net: BagNet, strength: float = 2000) -> BagNet:
 
     Parameters
     ----------
-    net : BagNet in float32; it is not changed. In evaluation mode both say the same to 1e-6
+    net : BagNet in float32; it is not changed. In evaluation mode both say the same to 1e-6, and
+        both live on the same device
     strength : mean of the channels before the first norm, in deviations (root mean square)
 
     Raises
@@ -144,7 +146,7 @@ def fragile(net: BagNet, strength: float = 2000) -> BagNet:
         raise ValueError(
             "conv1 has a bias already: make a network fragile that `fragile` is new to"
         )
-    twin = copy.deepcopy(net)
+    home, twin = device_of(net), copy.deepcopy(net).cpu()  # MPS has no float64
     norm, state = twin.bn1, {key: value.double() for key, value in twin.bn1.state_dict().items()}
     sums = twin.conv2.weight.detach().double().sum((2, 3))  # of a constant input: nothing is padded
     direction = torch.linalg.svd(sums).Vh[0]
@@ -156,4 +158,4 @@ def fragile(net: BagNet, strength: float = 2000) -> BagNet:
     # fp32 rounds the large mean; what that costs goes into the norm's own, small, bias.
     gain = state["weight"] / (state["running_var"] + norm.eps).sqrt()
     norm.bias.data = (state["bias"] + gain * (mean.float() - mean)).float()
-    return twin
+    return twin.to(home)

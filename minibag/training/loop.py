@@ -106,7 +106,8 @@ def fit(
                 train_all(run, save_every, progress)
             run.net.load_state_dict(run.best.state_dict())
         finally:
-            net.to(home).eval()
+            # No longer channels last: on a CPU, oneDNN gets some layers wrong then (`prepare`).
+            net.to(home).to(memory_format=torch.contiguous_format).eval()
     return run.history
 
 

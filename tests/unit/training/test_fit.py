@@ -103,7 +103,7 @@ def test_average_of_weights_is_validated_and_kept():
     plain, averaged, states = small_net(dropout=0), small_net(dropout=0), []
 
     def watch(net, given):
-        states.extend([deepcopy(net.state_dict())] if len(given[0]) == 8 else [])
+        states.extend([deepcopy(net).cpu().state_dict()] if len(given[0]) == 8 else [])
 
     plain.register_forward_pre_hook(watch)
     fit(plain, small_set(), recipe=quick())
@@ -135,7 +135,7 @@ def test_mixed_images_are_learned_from_shared_labels(monkeypatch):
     net = small_net(dropout=0)
     first = deepcopy(net).train()
     history = fit(net, data, recipe=recipe)
-    (x, target) = seen[0]
+    x, target = (tensor.cpu() for tensor in seen[0])
     expected = -(target * first(x).log_softmax(1)).sum(1).mean()
     assert history[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
 
@@ -375,8 +375,24 @@ def test_biases_norms_and_frozen_weights_are_not_decayed():
 def test_narrow_bagnet_survives_channels_last_on_a_cpu():
     """Its strided 1x1 convolutions of 8 channels crash oneDNN where channels come last."""
     net = mb.bagnet17(num_classes=3, width=8, layers=(1, 1, 1, 1))
-    assert math.isfinite(fit(net, small_set(8, side=40), recipe=quick(epochs=1))[0]["loss"])
-    assert not net.conv2.weight.is_contiguous(memory_format=torch.channels_last)
+    last = set()
+    net.register_forward_hook(lambda net, *_: last.add(is_last(net.conv2.weight)))
+    history = fit(net, small_set(8, side=40), recipe=quick(epochs=1), device="cpu")
+    assert math.isfinite(history[0]["loss"])
+    assert last == {False}
+
+
+def test_networks_train_with_channels_last_and_come_back_without():
+    """A narrow one that a GPU has trained would crash in its next backward pass on the CPU."""
+    net, last = mb.bagnet17(num_classes=3, width=16, layers=(1, 1, 1, 1)), set()
+    net.register_forward_hook(lambda net, *_: last.add(is_last(net.conv2.weight)))
+    fit(net, small_set(8, side=40), recipe=quick(epochs=1))
+    assert last == {True}
+    assert not any(is_last(p) for p in net.parameters() if p.ndim == 4 and p.shape[2] > 1)
+
+
+def is_last(weight):
+    return weight.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize(("able", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
