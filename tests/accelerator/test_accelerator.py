@@ -1,0 +1,64 @@
+"""The whole course on an accelerator, where there is none: see ``pretend.py``.
+
+torch has one accelerator a process, so every test here starts processes of its own that have the
+pretend one from the beginning (``site/sitecustomize.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.accelerator import pretend
+from tests.runs.cli import accuracy
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TINY = ["--width", "4", "--layers", "1", "1", "1", "1", "--epochs", "1", "--size", "32"]
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    """Return variables with which every Python has the accelerator; it is compiled at first."""
+    if not pretend.compiler():
+        reason = "the pretend accelerator needs a C++ compiler (g++), and there is none here"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    pretend.library()
+    return os.environ | {"PYTHONPATH": f"{HERE / 'site'}{os.pathsep}{ROOT}", "MPLBACKEND": "agg"}
+
+
+def run(environment: dict[str, str], *arguments: str | Path, cwd: Path = ROOT) -> str:
+    """Run Python with the accelerator; return what it printed."""
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("what", ["device", "fit", "evidence", "experiments"])
+def test_on_it_everything_gives_the_cpus_numbers(environment, what):
+    run(environment, "-m", "pytest", "-x", "-q", HERE / "cases" / f"{what}.py")
+
+
+def test_the_tests_of_training_pass_on_it(environment):
+    run(environment, "-m", "pytest", "-q", ROOT / "tests" / "unit" / "training")
+
+
+def test_the_command_line_trains_evaluates_and_maps_on_it(environment, tmp_path):
+    model = ["--model", "net.safetensors"]
+
+    def minibag(*words: str, environment: dict[str, str] = environment) -> str:
+        return run(environment, "-m", "minibag", *words, cwd=tmp_path)
+
+    train = ["train", "--model", "bagnet9", "--data", "critters", "--n-train", "64"]
+    said = minibag(*train, "--out", "net.safetensors", *TINY).splitlines()[-1]
+    evaluate = ["evaluate", *model, "--data", "critters", "--split", "test"]
+    again = minibag(*evaluate).strip()
+    here = {k: v for k, v in environment.items() if k != "PYTHONPATH"}
+    assert accuracy(said) == accuracy(again) == accuracy(minibag(*evaluate, environment=here))
+    minibag("data", "critters", "--n", "4", "--sheet", "sheet.png", "--size", "32")
+    assert "evidence for" in minibag("heatmap", "sheet.png", *model, "-o", "map.png")
