@@ -192,6 +192,6 @@ def evaluate(run: Run) -> dict[str, float] | None:
             seen += len(y)
     loss, correct = run.team.sum(total).tolist()
     run.look()
-    if run.team.sum(torch.tensor(seen)) < len(run.val):
+    if run.team.sum(torch.tensor(seen, device=run.team.device)) < len(run.val):
         return None
     return {"val_loss": loss / len(run.val), "val_accuracy": correct / len(run.val)}

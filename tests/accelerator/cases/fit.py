@@ -8,6 +8,7 @@ from PIL import Image
 import minibag as mb
 from minibag import doctor, machine
 from minibag.training import fit
+from minibag.training.distributed import Team
 from tests.accelerator.cases.common import THERE, close, where
 from tests.unit.training.small import quick, same_state, small_net, small_set, untimed
 
@@ -65,6 +66,14 @@ def test_a_set_that_stays_on_the_host_gives_the_cpus_numbers(monkeypatch):
     expected = trained("cpu", quick())
     monkeypatch.setattr("minibag.training.loaders.device_memory", lambda device: 0)
     assert_same_run(trained(None, quick()), expected)
+
+
+def test_what_processes_add_up_lies_on_the_accelerator(monkeypatch):
+    """NCCL takes no tensor of the CPU."""
+    seen = []
+    monkeypatch.setattr(Team, "sum", lambda team, values: seen.append(values.device) or values)
+    trained(None, quick(epochs=1))
+    assert set(seen) == {torch.device("pretend", 0)}
 
 
 def test_bagnets_and_the_networks_they_are_compared_with_are_trained():

@@ -275,12 +275,6 @@ def test_networks_that_view_their_pixels_train_and_validate_under_the_default_la
         assert same_state(default, rows)
 
 
-def test_layout_of_other_networks_is_the_recipes():
-    net = small_net()
-    fit(net, small_set(), recipe=quick(epochs=1))
-    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
-
-
 class Heads(NamedTuple):
     """What a network with an auxiliary head gives."""
 
