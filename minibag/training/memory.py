@@ -17,10 +17,11 @@ T = TypeVar("T")
 def batch_that_fits(net: nn.Module, side: int, device: torch.device, most: int) -> int:
     """Return the batch for a step: ``most``, or the largest half of a half ... of it that fits.
 
-    It fits if its maps and their gradients, in float32, take at most half of the free memory;
-    weights, the optimiser's memory and what convolutions need for themselves share the rest.
+    It fits if all its maps in float32 would take at most half of the free memory. A BagNet keeps
+    about 60 % of them for the backward pass, with a few gradients beside; weights, the optimiser's
+    memory and what convolutions need for themselves share the rest.
     """
-    image, free, batch = 2 * bytes_of_maps(net, side), device_memory(device) / 2, most
+    image, free, batch = bytes_of_maps(net, side), device_memory(device) / 2, most
     while batch > 1 and batch * image > free:
         batch //= 2
     return batch
