@@ -9,15 +9,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
+from minibag.machine import cpu_count
 from tests.accelerator import pretend
 from tests.runs.cli import accuracy
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+HAS_IT = 'import torch\nassert torch.accelerator.current_accelerator().type == "pretend"'
 TINY = ["--width", "4", "--layers", "1", "1", "1", "1", "--epochs", "1", "--size", "32"]
 
 
@@ -64,3 +71,27 @@ def test_the_command_line_trains_evaluates_and_maps_on_it(environment, tmp_path)
     assert accuracy(said) == accuracy(again) == accuracy(minibag(*evaluate, environment=here))
     minibag("data", "critters", "--n", "4", "--sheet", "sheet.png", "--size", "32")
     assert "evidence for" in minibag("heatmap", "sheet.png", *model, "-o", "map.png")
+
+
+def run_lesson(lesson: Path, environment: dict[str, str]) -> None:
+    """Run all cells of a lesson in a kernel that has the accelerator."""
+    notebook = nbformat.read(lesson, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(HAS_IT))
+    home = {"metadata": {"path": lesson.parent}}
+    client = NotebookClient(notebook, timeout=300, startup_timeout=300, resources=home)
+    client.execute(env=environment | {"OMP_NUM_THREADS": "1"})
+
+
+@pytest.fixture(scope="module")
+def runs(environment, request) -> Iterator[dict[Path, Future]]:
+    """Run the lessons that were asked for, one on each CPU: that halves the time of them all."""
+    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    lessons = [params["lesson"] for params in asked if "lesson" in params]
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        yield {lesson: pool.submit(run_lesson, lesson, environment) for lesson in lessons}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=[lesson.stem for lesson in LESSONS])
+def test_the_lesson_runs_on_it(runs, lesson):
+    runs[lesson].result()
