@@ -175,3 +175,16 @@ def test_networks_are_built_from_their_description():
 def test_a_description_of_nothing_is_refused(change, reason):
     with pytest.raises(ValueError, match=reason):
         build({"name": "resnet", **change})
+
+
+@everyone
+def test_kernels_begin_as_he_et_al_draw_them_for_the_way_back(name):
+    """The variance is 2 over what a cell sends its gradient to (arXiv 1502.01852, eq. 14)."""
+    torch.manual_seed(0)
+    drawn = [m.weight for m in SMALL[name]().modules() if isinstance(m, nn.Conv2d)]
+    drawn = [w for w in drawn if w.numel() > 2000]
+    assert any(w.shape[0] != w.shape[1] for w in drawn)
+    for weight in drawn:
+        c_out, _, k, _ = weight.shape
+        found = float((weight.detach().double() ** 2).mean())
+        assert found * k * k * c_out / 2 == pytest.approx(1, abs=6 * (2 / weight.numel()) ** 0.5)
