@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from minibag.exact import exact
-from minibag.machine import device_of
+from minibag.machine import device_of, plain
 
 Target = int | Sequence[int] | NDArray[np.integer] | Tensor
 PIXELS = 1 << 17  # of the images that a method works on at a time: 32 of 64 x 64
@@ -42,6 +43,7 @@ def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if x.ndim != 4 or x.shape[1] != 3 or x.numel() == 0 or not x.is_floating_point():
             given = f"{x.dtype} {tuple(x.shape)}"
             raise ValueError(f"expected normalised images (N, 3, H, W), got {given}")
+        net = plain(net)
         here = device_of(net)
         targets = torch.as_tensor(target)
         whole = not targets.is_floating_point() and targets.dtype != torch.bool
@@ -51,7 +53,7 @@ def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         targets = targets.long().expand(len(x)).to(here)
         options = {k: v.to(here) if isinstance(v, Tensor) else v for k, v in options.items()}
         size = max(1, PIXELS // (x.shape[2] * x.shape[3]))
-        with _evaluating(net), exact():
+        with _evaluating(net), exact(), _uncompiled():
             parts = zip(x.detach().to(here).split(size), targets.split(size), strict=True)
             maps = [
                 function(net, images, Targets(classes, low, high), **options).detach()
@@ -60,6 +62,13 @@ def attribution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return torch.cat(maps).to(x.device)
 
     return method
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Run all parts of a network as they are written: in compiled ones no hook is called."""
+    if "torch._dynamo" in sys.modules:  # or nothing is compiled, and it takes seconds to load
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
 
 
 @contextmanager
@@ -77,6 +86,8 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
 def target_logit(net: nn.Module, x: Tensor, targets: Targets) -> Tensor:
     """Return the logit of its target for every image: (N,)."""
     logits = net(x)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(f"expected logits (N, C) alone from the network, got {type(logits)}")
     if targets.lowest < 0 or targets.highest >= logits.shape[1]:
         given = f"{targets.lowest} to {targets.highest}"
         raise ValueError(f"target must be 0 to {logits.shape[1] - 1}, got {given}")

@@ -37,6 +37,7 @@ def grad_cam(net: nn.Module, x: Tensor, target: Targets, *, layer: str | None = 
     ----------
     Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
+    _check_hooks(net)
     named = dict(net.named_modules())
     if layer is not None and layer not in named:
         raise ValueError(f"no layer {layer!r}; the last ones are {[*named][-5:]}")
@@ -57,7 +58,18 @@ def grad_cam(net: nn.Module, x: Tensor, target: Targets, *, layer: str | None = 
 
 
 def _leaves(net: nn.Module) -> list[nn.Module]:
-    return [module for module in net.modules() if not any(module.children())]
+    """Return the modules that are made of no others, but for what reparametrises their weights."""
+    lists = [m for name, m in net.named_modules() if name.split(".")[-1] == "parametrizations"]
+    aside = {part for parametrizations in lists for part in parametrizations.modules()}
+    return [m for m in net.modules() if m not in aside and {*m.modules()} <= {m} | aside]
+
+
+def _check_hooks(net: nn.Module) -> None:
+    """Raise ValueError for a network whose modules cannot be reached into."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
+        raise ValueError(
+            "TorchScript hides the modules that this method reaches into: give the network itself"
+        )
 
 
 @contextmanager
@@ -103,14 +115,16 @@ def lrp(net: nn.Module, x: Tensor, target: Targets, *, epsilon: float = 1e-4) ->
     Raises
     ------
     ValueError
-        If epsilon is negative or the network has other activations than ReLU.
+        If epsilon is negative, or the network has other activations than ReLU, or weights outside
+        of Conv2d, Linear and BatchNorm2d.
 
     References
     ----------
     Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise
     relevance propagation", PLoS ONE 2015.
     """
-    active = [m for m in _leaves(net) if type(m).__module__ == "torch.nn.modules.activation"]
+    _check_hooks(net)
+    active = [m for m in net.modules() if type(m).__module__ == "torch.nn.modules.activation"]
     if epsilon < 0 or not all(isinstance(module, nn.ReLU) for module in active):
         names = sorted({type(module).__name__ for module in active})
         raise ValueError(f"lrp needs epsilon >= 0 and only ReLUs, got {epsilon}, {names}")
@@ -120,8 +134,12 @@ def lrp(net: nn.Module, x: Tensor, target: Targets, *, epsilon: float = 1e-4) ->
         share = (z / (z + epsilon * torch.where(z < 0, -1, 1))).nan_to_num(1)  # 0 / 0 of epsilon 0
         output.register_hook(lambda gradient: gradient * share)
 
-    weighted = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-    with _hooked([m for m in _leaves(net) if isinstance(m, weighted)], weaken):
+    kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+    weighted: list[nn.Module] = [module for module in net.modules() if isinstance(module, kinds)]
+    owned = {id(weight) for module in weighted for weight in module.parameters()}
+    if other := [name for name, weight in net.named_parameters() if id(weight) not in owned]:
+        raise ValueError(f"lrp knows Conv2d, Linear and BatchNorm2d, not the module of {other[0]}")
+    with _hooked(weighted, weaken):
         return (x * target_gradient(net, x, target)).sum(1)
 
 
@@ -150,6 +168,7 @@ def deeplift(
     Shrikumar, Greenside & Kundaje, "Learning important features through propagating activation
     differences", ICML 2017.
     """
+    _check_hooks(net)
     try:
         from captum.attr import DeepLift
     except ImportError as error:

@@ -364,3 +364,72 @@ def test_no_forward_pass_waits_for_the_one_before(net, x):
             integrated_gradients(net, x, TARGETS, steps=steps)
         counts.append(waits.count)
     assert counts == [2, 2]  # the limits of the targets
+
+
+# Networks that are wrapped, compiled, scripted or reparametrised
+
+
+@pytest.fixture(scope="module")
+def used(net, x):
+    """Return networks that have been compiled, whole, in place or in part, and called."""
+    whole, in_place, part = (copy.deepcopy(net) for _ in range(3))
+    whole = torch.compile(whole, backend="eager")
+    in_place.compile(backend="eager")
+    part.layer2 = torch.compile(part.layer2, backend="eager")
+    for one in (whole, in_place, part):
+        one(x.clone().requires_grad_())
+    return [whole, in_place, part, nn.DataParallel(copy.deepcopy(net))]
+
+
+@every_method
+def test_a_compiled_or_parallel_network_gets_the_maps_of_the_network(net, x, method, used):
+    expected = method(net, x, TARGETS)
+    for one in used:
+        close(method(one, x, TARGETS), expected)
+
+
+@every_method
+def test_reparametrised_weights_count_as_the_weights_that_they_are(net, x, method):
+    other = copy.deepcopy(net)
+    for module in [m for m in other.modules() if isinstance(m, nn.Conv2d)]:
+        nn.utils.parametrizations.weight_norm(module)
+    close(method(other, x, TARGETS), method(net, x, TARGETS), 1e-6)
+
+
+def test_grad_cam_does_not_take_a_kernel_for_a_map(x):
+    conv = nn.Conv2d(3, 4, 3).double()
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5).double()]
+    net = nn.Sequential(conv, *head).eval()
+    expected = grad_cam(net, x, TARGETS)
+    nn.utils.parametrizations.weight_norm(conv)
+    close(grad_cam(net, x, TARGETS), expected)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("method", [grad_cam, lrp, deeplift])
+def test_a_scripted_network_is_refused_where_its_modules_are_needed(net, x, method):
+    traced = torch.jit.trace(copy.deepcopy(net), x)
+    with pytest.raises(ValueError, match="TorchScript hides the modules"):
+        method(traced, x, 1)
+    close(saliency(traced, x, 1), saliency(net, x, 1))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.ConvTranspose2d(3, 3, 3), nn.GroupNorm(1, 3), nn.MultiheadAttention(3, 1)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_lrp_refuses_weights_that_it_would_pass_over(x, layer):
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5)]
+    with pytest.raises(ValueError, match=r"lrp (needs|knows)"):
+        lrp(nn.Sequential(layer, *head).double(), x, 1)
+
+
+@every_method
+def test_a_network_that_gives_more_than_logits_is_refused(x, method):
+    class Two(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)), x
+
+    with pytest.raises(ValueError, match=r"expected logits \(N, C\) alone"):
+        method(Two(), x, 1)

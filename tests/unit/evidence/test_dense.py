@@ -153,3 +153,17 @@ def test_wrong_input_is_refused():
     for option in ({"stride": 0}, {"rows_per_band": 0}):
         with pytest.raises(ValueError, match="at least 1"):
             mb.heatmap(net, x, 0, **option)
+
+
+def test_a_last_layer_without_bias_or_with_other_parameters_will_do():
+    net, x = small_bagnet(9), noise(3, 30, 21)
+    bias = net.fc.bias.detach().clone()
+    expected = mb.heatmap(net, x, [1, 4])
+    nn.utils.parametrizations.weight_norm(net.fc)
+    torch.testing.assert_close(mb.heatmap(net, x, [1, 4]), expected)
+    torch.testing.assert_close(mb.heatmap(nn.DataParallel(net), x, [1, 4]), expected)
+    net.fc.bias = None
+    torch.testing.assert_close(mb.heatmap(net, x, [1, 4]), expected - bias[[1, 4], None, None])
+    net.fc = nn.Sequential(nn.Linear(128, 5), nn.ReLU()).double()
+    with pytest.raises(TypeError, match=r"fc must be nn\.Linear, not Sequential"):
+        mb.heatmap(net, x, 1)
