@@ -7,8 +7,8 @@ numbers of dropout and mixing; networks for which it would not be are refused.
 
 from __future__ import annotations
 
-import atexit
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from minibag.machine import accelerator
 from minibag.training.prepare import buffers_kept
+
+JOINED: Counter[tuple[str | None, str | None]] = Counter()  # how often, by where all have met
 
 
 @dataclass(frozen=True)
@@ -160,13 +162,17 @@ def join(device: str | torch.device | None = None) -> Iterator[Team]:
     if home.type == "cuda":
         home = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(home)
-    if (
-        not dist.is_initialized()
-    ):  # once for all calls: a second group would find the first's traces
-        gpus = torch.cuda.is_available() and dist.is_nccl_available()
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
-        atexit.register(dist.destroy_process_group)
-    yield Team(dist.get_rank(), world, home)
+    gpus = torch.cuda.is_available() and dist.is_nccl_available()
+    place = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+    store, rank, _ = next(dist.rendezvous("env://"))
+    store = dist.PrefixStore(f"fit {JOINED[place]}", store)  # else it holds traces of the last time
+    JOINED[place] += 1
+    kinds = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+    dist.init_process_group(kinds, store=store, rank=rank, world_size=world)
+    try:
+        yield Team(rank, world, home)
+    finally:
+        dist.destroy_process_group()
 
 
 class _Sum(torch.autograd.Function):
