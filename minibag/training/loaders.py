@@ -122,6 +122,15 @@ def _still_view(path: Path, size: int, crop: float) -> Tensor:
     return torch.from_numpy(np.array(read_image(path, size, crop))).permute(2, 0, 1)
 
 
+class _Keys:
+    """The keys of the batches of a pass, which the processes that read images wait for."""
+
+    batches: Iterator[list[tuple[int, ...]]]
+
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        return self.batches
+
+
 def _alive(loader: DataLoader) -> Iterator[Any]:
     """Yield what a loader yields; OSError if one of its processes has died."""
     try:
@@ -149,8 +158,11 @@ class Streamed:
         self.here = int(os.environ.get("LOCAL_WORLD_SIZE", team.world))
         self.workers = max(1, cpu_count() // self.here)
         self._check_shared_memory(3 * size**2)
-        self.random = partial(_random_view, change=v2.Compose([*random, v2.PILToTensor()]))
-        self.still = partial(_still_view, size=size, crop=recipe.crop)
+        self.keys = _Keys()
+        self.random = self._loader(
+            partial(_random_view, change=v2.Compose([*random, v2.PILToTensor()]))
+        )
+        self.still = self._loader(partial(_still_view, size=size, crop=recipe.crop))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -186,23 +198,31 @@ class Streamed:
                 "(docker run --shm-size=4g), or choose a smaller batch"
             )
 
-    def _load(
-        self, view: Callable, key: tuple[int, ...], batches: Sequence[Tensor]
-    ) -> Iterator[Batch]:
-        device = self.team.device
-        shares = (batch[self.team.share].tolist() for batch in batches)
-        loader: DataLoader = DataLoader(
+    def _loader(self, view: Callable[[Path], Tensor]) -> DataLoader:
+        """Return what loads the batches of ``self.keys``; its processes start with the first pass.
+
+        They wait for the next pass then, so that an epoch does not begin with importing torch.
+        """
+        return DataLoader(
             _Views(self.files, self.labels, view),
-            # made as they are needed: there may be a million
-            batch_sampler=([(*key, i) for i in share] for share in shares if share),
-            num_workers=min(self.workers, len(batches)),
+            batch_sampler=self.keys,
+            num_workers=self.workers,
+            persistent_workers=True,
             collate_fn=_collate,
-            pin_memory=device.type == "cuda",
+            pin_memory=self.team.device.type == "cuda",
         )
+
+    def _load(
+        self, loader: DataLoader, key: tuple[int, ...], batches: Sequence[Tensor]
+    ) -> Iterator[Batch]:
+        """Yield this process's share of every batch; one pass at a time."""
+        shares = (batch[self.team.share].tolist() for batch in batches)
+        # made as they are needed: there may be a million
+        self.keys.batches = ([(*key, i) for i in share] for share in shares if share)
         for batch in _alive(loader):
             if isinstance(batch, Exception):
                 raise batch
-            x, y = (send(tensor, device) for tensor in batch)
+            x, y = (send(tensor, self.team.device) for tensor in batch)
             yield standardise(x.float() / 255), y
 
 

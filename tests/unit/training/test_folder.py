@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -42,6 +43,28 @@ def test_imagenets_recipe_runs_on_a_folder(folder):
     assert row["lr"] == 0.01
     assert 0 <= row["val_accuracy"] <= 1
     assert net.bn1.momentum == 0.001
+
+
+def test_the_processes_that_read_wait_for_the_next_pass(folder):
+    stream, me = open_images(folder, RECIPE, ALONE), psutil.Process()
+    before = {child.pid for child in me.children()}
+    readers = []
+    for epoch in range(3):
+        list(stream.batches(epoch, start=0))
+        readers.append({child.pid for child in me.children()} - before)
+    assert readers[0]
+    assert readers == [readers[0]] * 3
+
+
+def test_a_pass_that_is_left_early_does_not_disturb_the_next(folder):
+    stream, fresh = (open_images(folder, RECIPE, ALONE) for _ in range(2))
+    next(stream.batches(0, start=0))
+    list(stream.in_order())
+    passed, wanted = (list(one.batches(1, start=0)) for one in (stream, fresh))
+    assert len(passed) == len(wanted) > 1
+    for (x, y), (its_x, its_y) in zip(passed, wanted, strict=True):
+        assert torch.equal(x, its_x)
+        assert torch.equal(y, its_y)
 
 
 def test_interrupted_stream_goes_on_bit_by_bit(folder, tmp_path):
