@@ -147,7 +147,8 @@ class BagOfVisualWords(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Images) -> NDArray[Any]:
         """Return the label with the highest score: (N,)."""
-        return self.classes_[self.logits(X).argmax(1)]
+        best = self.logits(X).argmax(1)  # before classes_: it says if there was no fit
+        return self.classes_[best]
 
     def predict_proba(self, X: Images) -> Floats:
         """Return the probability of every class (N, C).
