@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from minibag.training import fit
+from minibag.training.checkpoint import save_checkpoint
 from tests.house.environment import ROOT
 from tests.runs.killed import LONG, train
 from tests.unit.training.small import on_work, quick, same_state, small_net, small_set, untimed
@@ -120,6 +121,9 @@ def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named_and_the_last_o
     try:
         with pytest.raises(OSError, match=r"File too large: '.*checkpoint\.pt'"):
             train(small_net(), 2)
+        large = {"net": torch.zeros(100_000)}  # fails within torch's writer, not behind it
+        with pytest.raises(OSError, match=r"File too large: '.*checkpoint\.pt'"):
+            save_checkpoint(tmp_path / "2" / "checkpoint.pt", large)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list((tmp_path / "2").glob("checkpoint*"))
