@@ -76,6 +76,17 @@ def test_same_seed_same_weights_other_seed_others():
     assert untimed(histories[0]) == untimed(histories[1])
 
 
+def test_every_step_draws_a_dropout_of_its_own_and_every_run_the_same():
+    runs = []
+    for _ in range(2):
+        masks, net = [], nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, 3))
+        net[1].register_forward_hook(lambda _, x, out, seen=masks: seen.append(out == 0))
+        fit(net, small_set(40), recipe=quick(epochs=1, channels_last=False))
+        runs.append(torch.stack(masks[-5:]))  # the steps, after the rehearsal
+    assert torch.equal(*runs)
+    assert len(runs[0].unique(dim=0)) == 5
+
+
 def test_every_image_is_seen_once_an_epoch_in_another_order():
     seen = []
 
