@@ -155,6 +155,7 @@ def _train_options(train: _Parser) -> None:
         add("--batch-size", type=_between(1, 10**5), help="in all processes [64; imagenet: 256]"),
         add("--lr", type=float, help="learning rate [0.002; imagenet: 0.01]"),
         add("--precision", choices=["fp32", "bf16", "fp16", "auto"], help="[auto: bf16 on a GPU]"),
+        add("--cpu", action="store_true", help="leave an accelerator alone"),
         add("--checkpoints", type=Path, metavar="FOLDER", help="the same call goes on from there"),
         add("--save-every", type=_between(1, 10**9), metavar="STEPS", help="[an epoch]"),
         add("--minutes", type=float, help="stop with a checkpoint after about so long [never]"),

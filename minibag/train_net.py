@@ -45,6 +45,7 @@ def train_net(args: argparse.Namespace) -> None:
     net = build(architecture)
     val, split = _validation(args, classes)
     rest = {"save_every": args.save_every, "minutes": args.minutes}
+    rest |= {"device": "cpu" if args.cpu else None}
     quiet = not is_terminal(sys.stderr)
     history = fit(net, train, val, recipe, args.checkpoints, progress=not quiet, **rest)
     if int(os.environ.get("RANK", "0")):  # below WORLD_SIZE, else fit has refused

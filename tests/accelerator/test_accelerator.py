@@ -78,7 +78,7 @@ def run_lesson(lesson: Path, environment: dict[str, str]) -> None:
     notebook = nbformat.read(lesson, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(HAS_IT))
     home = {"metadata": {"path": lesson.parent}}
-    client = NotebookClient(notebook, timeout=300, startup_timeout=300, resources=home)
+    client = NotebookClient(notebook, timeout=550, startup_timeout=300, resources=home)
     client.execute(env=environment | {"OMP_NUM_THREADS": "1"})
 
 
