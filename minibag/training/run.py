@@ -215,6 +215,8 @@ class Run:
             known = ended - (len(epochs) < ended and self.step % self.steps == 0)  # or validating
             if epochs != [*range(1, known + 1)] or not 0 <= ended <= self.recipe.epochs:
                 raise ValueError(f"step {self.step} with a history of the epochs {epochs}")
+            if (self.seconds > 0) != (self.step > known * self.steps):
+                raise ValueError(f"{self.seconds} s for steps {known * self.steps} to {self.step}")
         except (
             ArithmeticError,
             AttributeError,
