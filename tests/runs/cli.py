@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from safetensors.numpy import load_file
+
 
 def run(*arguments, cwd: Path, module=("minibag",), **options) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, from a folder that is not the repository."""
@@ -27,3 +29,8 @@ def accuracy(line: str) -> tuple[float, float, float]:
     value, low, high = map(float, found.groups())
     assert low <= value <= high
     return value, low, high
+
+
+def weights(file: Path) -> dict[str, bytes]:
+    """Return the bytes of every array of a model; its card, which has run times, aside."""
+    return {name: array.tobytes() for name, array in load_file(file).items()}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -234,8 +235,9 @@ def test_a_rank_left_over_in_the_environment_is_refused_not_trained_in_vain(
 def start(tmp_path, *arguments):
     command = [sys.executable, "-m", "minibag", *map(str, arguments)]
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=tmp_path, env=env, **pipes, start_new_session=True)
+    own = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # behind an & it is ignored
+    return subprocess.Popen(command, cwd=tmp_path, env=env, text=True, preexec_fn=heed, **own)
 
 
 def test_a_reader_that_is_gone_ends_the_command_without_a_word(tmp_path):

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
 
 import minibag as mb
 from minibag import __main__ as cli
 from minibag import commands
 from minibag.nets import normalise, zoo
-from tests.runs.cli import accuracy, is_refusal
+from tests.runs.cli import accuracy, is_refusal, weights
 
 TINY = ["--width", 4, "--layers", 1, 1, 1, 1, "--epochs", 2, "--size", 32]
 
@@ -91,11 +90,6 @@ def test_options_reach_the_network_and_the_recipe(train, tmp_path):
     chosen = [recipe[name] for name in ("lr", "batch_size", "precision", "seed", "optimizer")]
     assert chosen == [0.01, 16, "bf16", 5, "adamw"]
     assert model.card["seed"] == 5
-
-
-def weights(file):
-    """The bytes of every array of a model; its card, which says how long it took, aside."""
-    return {name: array.tobytes() for name, array in load_file(file).items()}
 
 
 def test_the_same_call_gives_the_same_weights_and_goes_on_from_checkpoints(train, tmp_path):
