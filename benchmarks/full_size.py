@@ -207,7 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{job.name}: left out, the photographs here have 160 pixels", flush=True)
             continue
         sets = photographs(job.side, args.tune, args.limit)
-        left, folder = (until - time.monotonic()) / 60, zoo.RUNS / name / f"{job.name}{settings}"
+        left = max(1e-6, (until - time.monotonic()) / 60)  # reading has taken some: a step is left
+        folder = zoo.RUNS / name / f"{job.name}{settings}"
         try:
             row = train(job, recipe, folder, left, sets)
         except (FloatingPointError, torch.OutOfMemoryError) as error:

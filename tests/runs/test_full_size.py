@@ -70,7 +70,7 @@ def test_minutes_that_are_over_leave_a_checkpoint_and_no_result(home, capsys):
     full_size.main([*two, "--minutes", "0"])
     assert not list(home.iterdir())
     full_size.main([*two, "--minutes", "1e-4"])  # over before the first step is
-    assert "1 of 2 epochs are done" in capsys.readouterr().out
+    assert "0 of 2 epochs are done" in capsys.readouterr().out
     assert not (home / "full_size_trial.json").exists()
     full_size.main(two)
     assert "2 of 2 epochs are done" in capsys.readouterr().out

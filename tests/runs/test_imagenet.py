@@ -127,7 +127,8 @@ def test_a_killed_worker_comes_back_and_the_weights_are_those_of_a_calm_run(both
 
 def test_torchrun_that_could_not_start_workers_again_is_refused(monkeypatch):
     """Its store keeps the addresses of the dead: https://github.com/pytorch/pytorch/issues/135712."""
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for variable, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(variable, value)
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "2")
     with pytest.raises(ValueError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"), join("cpu"):
