@@ -213,7 +213,7 @@ class Run:
                 setattr(self, name, type(getattr(self, name))(state["sofar"][name]))
             epochs, ended = [row["epoch"] for row in self.history], self.step // self.steps
             known = ended - (len(epochs) < ended and self.step % self.steps == 0)  # or validating
-            if epochs != [*range(1, known + 1)] or not 0 <= ended <= self.recipe.epochs:
+            if not 0 <= ended <= self.recipe.epochs or epochs != [*range(1, known + 1)]:
                 raise ValueError(f"step {self.step} with a history of the epochs {epochs}")
             if (self.seconds > 0) != (self.step > known * self.steps):
                 raise ValueError(f"{self.seconds} s for steps {known * self.steps} to {self.step}")
