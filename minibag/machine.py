@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import secrets
@@ -150,6 +151,16 @@ def plain(net: torch.nn.Module) -> torch.nn.Module:
     while hasattr(net, "_orig_mod") or isinstance(net, around):
         net = net.module if isinstance(net, around) else net._orig_mod  # type: ignore[assignment]
     return net
+
+
+def give_back_memory() -> None:
+    """Give the system what the C library keeps of memory that was freed; glibc must be told to.
+
+    A kernel that answers for an hour takes and frees large arrays thousands of times, and would
+    hold ever more of such gaps.
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 @contextmanager

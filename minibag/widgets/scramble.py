@@ -21,7 +21,7 @@ from minibag.data.names import difference
 from minibag.experiments import scramble
 from minibag.figures.html import png
 from minibag.figures.stage import Answer, Scene, explorer, page
-from minibag.machine import expand, whole_file
+from minibag.machine import expand, give_back_memory, whole_file
 from minibag.nets import load
 from minibag.widgets.base import Redrawn
 
@@ -163,6 +163,7 @@ class ScrambleExplorer(Redrawn):
         if not shown <= self.curves.keys():
             self.curves = dict([*self.curves.items()][-512:])  # those of the last few minutes
             self.curves |= {of: self.curve(*of) for of in shown - self.curves.keys()}
+            give_back_memory()
             super().redraw()
 
     def grids(self, collection: str) -> tuple[int, ...]:

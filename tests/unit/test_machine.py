@@ -195,6 +195,26 @@ def test_shared_memory_is_what_its_file_system_has_left(tmp_path):
     assert 0 < left <= shutil.disk_usage(tmp_path).total
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries need not be told")
+def test_memory_between_what_is_still_used_is_given_back():
+    code = """
+import ctypes, psutil
+from minibag.machine import give_back_memory
+libc, held = ctypes.CDLL(None), lambda: psutil.Process().memory_info().rss
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+blocks = [libc.malloc(100_000) for _ in range(1000)]  # too small for pages of their own
+for block in blocks:
+    ctypes.memset(ctypes.c_void_p(block), 1, 100_000)
+for block in blocks[:-1]:  # the last one keeps the others from being given back
+    libc.free(block)
+before = held()
+give_back_memory()
+print(before - held())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 50e6
+
+
 def test_threads_follow_the_environment():
     code = "from minibag import machine; print(*machine.thread_counts().items(), sep=chr(10))"
     env = os.environ | {"OMP_NUM_THREADS": "1"}
