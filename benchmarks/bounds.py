@@ -171,20 +171,6 @@ def memory(name: str, side: int, args: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def updates(args: Any) -> dict[str, float]:
-    """Return the seconds that AdamW takes for the weights of a BagNet-33, and print them."""
-    net = ways.lived_in("BagNet-33", args.device)
-    for weights in net.parameters():
-        weights.grad = torch.ones_like(weights)
-    kinds: dict[str, dict[str, bool]] = {"default": {}, "fused": {"fused": True}}
-    found = {
-        kind: pace(torch.optim.AdamW(net.parameters(), **options).step, args.seconds, args.device)
-        for kind, options in kinds.items()
-    }
-    print("AdamW, ms a step:", {kind: round(spent * 1e3, 1) for kind, spent in found.items()})
-    return found
-
-
 def jobs(args: Any) -> list[tuple[str, int, list[dict[str, Any]]]]:
     """Return name, side and settings of what is measured; compiled only at the first side."""
     precisions = list(ways.DTYPES) if args.device.type == "cuda" else ["fp32", "bf16"]
@@ -217,7 +203,7 @@ def main() -> None:
     if not gpu:
         print("no GPU: TF32, float16, 224 pixels and torch.compile are skipped")
     result: dict[str, Any] = {"device": str(args.device), "threads": torch.get_num_threads()}
-    result |= {"batch": args.batch, "networks": [], "adamw": updates(args)}
+    result |= {"batch": args.batch, "networks": []}
     bagnets = [name for name in args.nets if name != "ResNet-50"][-1:]
     result["memory"] = {name: memory(name, args.sides[0], args) for name in bagnets}
     for name, side, settings in jobs(args):

@@ -38,6 +38,7 @@ TABLES = {
         tables_nets.throughput,
         tables_nets.imagenet,
         tables_nets.bounds,
+        tables_nets.upkeep,
         tables_nets.precision,
         tables_nets.storage,
         tables_nets.full_size,

@@ -46,7 +46,7 @@ def imagenet(record: Record) -> str:
 
 
 def bounds(record: Record) -> str:
-    """Return images per second and shares of the floor, channels last; memory; the optimizer.
+    """Return images per second and shares of the floor, channels last; memory.
 
     A program that was cut has left out some of them.
     """
@@ -71,10 +71,20 @@ def bounds(record: Record) -> str:
         ]
         batch = f"time of a step, {record['batch']} images"
         tables.append(grid([f"{name}, training", "GiB kept, 64 images", batch], memory))
-    if steps := record.get("adamw"):
-        plain, fused = (1e3 * steps[kind] for kind in ("default", "fused"))
-        tables.append(f"A step of AdamW takes {plain:.1f} ms, fused {fused:.1f} ms.")
     return "\n\n".join(tables)
+
+
+def upkeep(record: Record) -> str:
+    """Return the time of the plain way and of ours, of what a training does beside the network."""
+    rows = [
+        (
+            name,
+            *(three(1e3 * row[way]) for way in ("plain", "ours")),
+            f"{row['plain'] / row['ours']:.1f} x",
+        )
+        for name, row in record["lines"].items()
+    ]
+    return grid(["ms", "plain", "ours", "faster"], rows)
 
 
 def best_rates(networks: list[Record]) -> list[str]:
