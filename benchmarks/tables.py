@@ -187,8 +187,9 @@ def widgets(record: Record) -> str:
         for name, row in record["answers"].items()
     ]
     soak = (
-        "After {moves} random moves the kernel holds {end_mib} MiB; it held {warm_mib} after the "
-        "first 50, and {errors} moves failed."
+        "With all models loaded, the kernel holds {warm_mib} MiB after 50 random moves, and "
+        "{end_mib} after {moves} more; {in_use_mib} of them are in use, the C library keeps the "
+        "rest in reserve. {errors} moves failed."
     )
     head = ["", "median, ms", "95th percentile, ms", "moves"]
     return f"{grid(head, rows)}\n\n{soak.format(**record['soak'])}"

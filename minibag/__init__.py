@@ -46,6 +46,7 @@ _HOME = {
     "top_patches": "minibag.evidence",
     "scramble": "minibag.experiments",
     "show": "minibag.figures",
+    "predict": "minibag.widgets",
 }
 _ROOMS = (
     "bag",

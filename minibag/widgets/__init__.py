@@ -15,6 +15,8 @@ _HOME = {
     "ScrambleExplorer": "minibag.widgets.scramble",
     "BeTheBagNet": "minibag.widgets.game",
     "pool": "minibag.widgets.answers",
+    "predict": "minibag.widgets.predictions",
+    "pool_predictions": "minibag.widgets.predictions",
     "EvidenceExplorer": "minibag.widgets.evidence",
     "WordExplorer": "minibag.widgets.words",
     "ReceptiveFieldBuilder": "minibag.widgets.receptive",

@@ -49,6 +49,16 @@ def tally(folder: str | Path) -> list[Tally]:
     return found
 
 
+def plain(value: object) -> str:
+    """Return a cell that no spreadsheet takes for a formula, and that UTF-8 can write.
+
+    An apostrophe in front makes it text (OWASP, CSV Injection), and is the first one if there are
+    several: without it, the text is what it was.
+    """
+    text = str(value).encode(errors="backslashreplace").decode()
+    return f"'{text}" if text.startswith(("'", "=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
 def _read(file: Path) -> list[tuple[int, ...]]:
     """Return q, patches, classes, right and bagnet_right of all answers in a file."""
     try:

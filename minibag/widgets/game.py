@@ -21,7 +21,7 @@ from minibag.data import ImageSet
 from minibag.data.names import difference
 from minibag.figures.game import Round, counted, framed, game, still
 from minibag.machine import expand, whole_file
-from minibag.widgets.answers import COLUMNS
+from minibag.widgets.answers import COLUMNS, plain
 from minibag.widgets.base import Redrawn
 
 
@@ -195,15 +195,6 @@ class BeTheBagNet(Redrawn):
         with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([COLUMNS, *rows])
         self.say(f"Saved {counted(len(self.answers), 'answer')} as {path}.")
-
-
-def plain(value: object) -> str:
-    """Return a cell that no spreadsheet takes for a formula, and that UTF-8 can write.
-
-    An apostrophe in front makes it text (OWASP, CSV Injection).
-    """
-    text = str(value).encode(errors="backslashreplace").decode()
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def zoo_bagnets(classes: tuple[str, ...]) -> dict[int, BagPredictor]:
