@@ -16,9 +16,10 @@ LESSONS := $(wildcard notebooks/[0-9]*.ipynb)
 help:  ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-lab: $(READY)  ## set everything up and open the course (ARGS=--no-browser on a server)
+lab: $(READY)  ## set everything up and open your copies of the lessons (ARGS=--no-browser on a server)
+	$(BIN)/python -m minibag.lessons notebooks my
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ROOT) $(ARGS)
+		--LabApp.default_url=/lab/tree/my/00_start_here.ipynb $(ROOT) $(ARGS)
 
 # A page that is closed asks for the end of its kernel, and Voilà refuses it for want of a cookie that
 # it never set (voila#1458). Kernels have names that nobody guesses, and the stage has no log-in.

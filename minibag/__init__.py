@@ -47,6 +47,7 @@ _HOME = {
     "scramble": "minibag.experiments",
     "show": "minibag.figures",
     "predict": "minibag.widgets",
+    "recorded": "minibag.results",
 }
 _ROOMS = (
     "bag",

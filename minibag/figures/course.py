@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch
 
 from minibag.figures.base import as_written
+from minibag.results import RESULTS
 
 LESSONS = (
     ("Start here", "Counting evidence"),
@@ -22,6 +23,7 @@ LESSONS = (
     ("Reading a BagNet", "Scrambled\nimages", "Do ordinary\nCNNs bag?", "Beyond the bag"),
 )
 PARTS = ("Begin", "Words from SIFT", "Learned words", "Questions to a bag")
+READY = range(11)  # lessons that can be read
 COLOURS = ("#595959", "#0b6e8a", "#8a4b08", "#6b3fa0")  # dark enough for white text
 IDEA = ("images", "patches", "evidence", "bag", "class")
 COLUMNS = (120, 141)  # where the two columns beside the ladder end, in percent of its width
@@ -68,7 +70,7 @@ class Rung(NamedTuple):
 
 
 @as_written
-def course_map(ready: Collection[int]) -> Figure:
+def course_map(ready: Collection[int] = READY) -> Figure:
     """Return the map of the course: one row per part, one card per lesson.
 
     Parameters
@@ -112,15 +114,17 @@ def _card(
     ax.text(column + 0.46, y - 0.07, title, color=ink, fontsize=10, ha="center", va="center")
 
 
-def measured(results: Path) -> dict[str, Rung]:
-    """Return what was recorded of every rung that was measured.
+def measured(results: Path = RESULTS) -> dict[str, Rung]:
+    """Return what was recorded of every rung that was measured; say so if that is nothing.
 
     Parameters
     ----------
-    results : folder
+    results : folder, by default that of the course
         Its files ``*_ladder.json`` hold ``{"rungs": {name: row}}``, as the programs in
         ``benchmarks`` write them. A folder without any gives an empty dict: nothing measured.
     """
+    if not results.exists():
+        print("The measurements of the course are not here: all rungs are still to come.")
     rows = {
         name: row
         for path in sorted(results.glob("*_ladder.json"))

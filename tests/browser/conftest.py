@@ -78,10 +78,12 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy2(ROOT / name, copy / name)
     (copy / ".venv").symlink_to(ROOT / ".venv")
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    mine = copy / "my"
+    mine.mkdir()
     for name, code in WRITTEN.items():
         cells = [nbformat.v4.new_code_cell(code)]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-        nbformat.write(notebook, copy / "notebooks" / name)
+        nbformat.write(notebook, mine / name)
     return copy
 
 
@@ -153,8 +155,8 @@ def lesson(
     @cache
     def run(name: str) -> Lab:
         base, token = server.split("/lab")[0], server.split("token=")[1]
-        address = f"{base}/lab/tree/notebooks/{name}?token={token}&reset"
-        lab = Lab(watched_page(browser, problems), address, course / "notebooks" / name)
+        address = f"{base}/lab/tree/my/{name}?token={token}&reset"
+        lab = Lab(watched_page(browser, problems), address, course / "my" / name)
         for code in CELLS.get(name, ()):
             run_cell(lab.page, code)
         if name not in CELLS:
