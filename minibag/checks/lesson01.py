@@ -67,6 +67,10 @@ def patch_evidence(answer: Callable[[NDArray[np.integer], Floats, Floats], Float
             "the bias is divided by the number of patches; the mean does that.": alone + b / n,
             "do not divide by the number of patches: the mean does that.": (alone + b) / n,
             "rows and columns of the image are exchanged.": (alone + b).swapaxes(1, 2),
+            "the shape is right, but the numbers lie elsewhere: reshape reads them off in the old "
+            "order and moves no axis. np.moveaxis(..., -1, 0) does.": np.reshape(
+                np.moveaxis(alone + b, 0, -1), alone.shape
+            ),
         }
         _compare(answer(words, votes, bias), alone + b, "(n_classes, h, w)", slips)
     return "the mean of this map is the score, to the last digit: the map is the decision."

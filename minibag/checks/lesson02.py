@@ -33,19 +33,26 @@ def orientation_histogram(student: Callable[[Floats, Floats], Floats]) -> str:
     """Check a function (dx (H, W), dy (H, W)) -> (8,) histogram with soft assignment."""
     dx, dy = np.random.default_rng(2).normal(size=(2, 9, 7))
     turns, size = np.arctan2(dy, dx) / (2 * np.pi) * 8 % 8, np.hypot(dx, dy)
-    low, part = np.floor(turns).astype(int), turns % 1
-    below = np.bincount(low.ravel(), ((1 - part) * size).ravel(), 8)
-    above = np.bincount(low.ravel(), (part * size).ravel(), 8)
-    truth, hard = below + np.roll(above, 1), np.round(turns).astype(int) % 8
+    hard = np.round(turns).astype(int) % 8
+    below, above = _shared(turns, size)
+    truth, half = below + above, sum(_shared(np.arctan(dy / dx) / (2 * np.pi) * 8 % 8, size))
     answer = np.asarray(student(dx, dy), float)
     refuse((answer.shape != (8,), f"eight bins make shape (8,), yours is {answer.shape}."))
-    flipped = truth[-np.arange(8) % 8]
+    bins = np.arange(8)
     refuse(
         (np.allclose(answer, np.bincount(hard.ravel(), size.ravel(), 8)), "each gradient went to "
          "one bin; share it between its two nearest."),
-        (np.allclose(answer, below + above), "the neighbour bin's share stayed in the lower bin."),
-        (np.allclose(answer, flipped), "your angles go clockwise: dy is the first argument of "
-         "arctan2, with its sign kept."),
+        (np.allclose(answer, below + np.roll(above, -1)),
+         "the neighbour bin's share stayed in the lower bin."),
+        (np.allclose(answer, truth[-bins % 8]), "your angles go clockwise: dy is the first "
+         "argument of arctan2, with its sign kept."),
+        (np.allclose(answer, truth[(2 - bins) % 8]), "right and up are exchanged: arctan2 takes dy "
+         "first, np.arctan2(dy, dx)."),
+        (np.allclose(answer, half), "np.arctan(dy / dx) knows half of the circle only: up and "
+         "down, left and right fall together. np.arctan2(dy, dx) knows all of it."),
+        (np.allclose(answer, np.roll(truth, 4)), "everything lies half a circle off: bin 0 is "
+         "\"brighter to the right\", the angle 0 of arctan2. Add nothing to it; % 8 takes care of "
+         "negative bins."),
         (np.isclose(answer.sum(), size.size), "you counted pixels; weight each by its magnitude."),
         (not np.isclose(answer.sum(), size.sum()), f"the bins should sum to all magnitudes, "
          f"{size.sum():.1f}, yours to {answer.sum():.1f}. Lost between bins 7 and 0? And "
@@ -54,6 +61,15 @@ def orientation_histogram(student: Callable[[Floats, Floats], Floats]) -> str:
          "arctan2 gives radians, and a bin is pi / 4 wide."),
     )  # fmt: skip
     return "nothing is lost, and no gradient jumps when it turns by a degree."
+
+
+def _shared(turns: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """Return what goes to the bin below (8,), and to the one above, for ``turns`` in bins 0..8."""
+    low, part = np.floor(turns).astype(int) % 8, turns % 1
+    below, above = np.zeros(8), np.zeros(8)
+    np.add.at(below, low, (1 - part) * size)
+    np.add.at(above, (low + 1) % 8, part * size)
+    return below, above
 
 
 @check(
@@ -69,6 +85,7 @@ def normalise_clip_normalise(student: Callable[[Floats], Floats]) -> str:
     with np.errstate(all="ignore"):
         answer, kept = np.asarray(student(raw.copy())), raw.copy()
         student(kept)
+        faint = np.asarray(student(raw / np.linalg.norm(raw) / 50))
         flat = np.asarray(student(np.zeros(128)))
     early = np.minimum(raw, 0.2) / np.linalg.norm(np.minimum(raw, 0.2))
     refuse(
@@ -77,9 +94,11 @@ def normalise_clip_normalise(student: Callable[[Floats], Floats]) -> str:
         (np.allclose(answer, cut), "cut, but not scaled again: its length is no longer 1."),
         (np.allclose(answer, early), "you cut before the first scaling: 0.2 is a share of length."),
         (not np.allclose(answer, cut / np.sqrt(cut @ cut)), "scale, cut, scale: check the order."),
+        (not np.allclose(faint, answer, rtol=1e-3, atol=1e-5), "a faint patch, of length 0.02, "
+         "does not come out at length 1. The guard is for length 0 alone: max(length, 1e-6)."),
         (not np.allclose(flat, 0), "a flat patch (all zeros) gives nan; guard the division."),
         (not np.array_equal(kept, raw), "you changed the argument itself; work on a copy."),
-    )
+    )  # fmt: skip
     return "contrast is gone, and one strong edge no longer rules."
 
 
@@ -96,8 +115,8 @@ def ratio_test(student: Callable[[Floats, Floats, float], NDArray[np.intp]]) -> 
     gaps = np.array([[np.sqrt(((a - b) ** 2).sum()) for b in second] for a in first])
     two = np.sort(gaps, 1)[:, :2]
     nearest = np.column_stack([np.arange(20), gaps.argmin(1)])
-    keep = two[:, 0] < 0.8 * two[:, 1]
-    pairs = np.asarray(student(first, second, 0.8))
+    keep, strict = (two[:, 0] < ratio * two[:, 1] for ratio in (0.8, 0.6))
+    pairs, fewer = (np.asarray(student(first.copy(), second.copy(), r)) for r in (0.8, 0.6))
 
     def same(other: NDArray[np.intp]) -> bool:
         return np.array_equal(pairs, other)
@@ -110,6 +129,12 @@ def ratio_test(student: Callable[[Floats, Floats, float], NDArray[np.intp]]) -> 
          "the ratio squared."),
         (same(nearest[keep][:, ::-1]), "the first column is the index into the first view."),
         (not same(nearest[keep]), f"{keep.sum()} pairs should pass in order, yours: {len(pairs)}."),
+        (np.array_equal(pairs, fewer), "max_ratio 0.6 and 0.8 give the same pairs: the ratio is "
+         "fixed somewhere. Use the argument max_ratio."),
+        (not np.array_equal(fewer, nearest[strict]), f"right at max_ratio 0.8, but at 0.6 "
+         f"{strict.sum()} pairs should pass, yours: {len(fewer)}."),
+        (pairs.dtype.kind not in "iu", f"the pairs are {pairs.dtype}: nothing can be looked up "
+         "with them. Make them whole numbers, with .astype(int)."),
     )  # fmt: skip
     return "only matches that beat their own runner-up clearly are kept."
 

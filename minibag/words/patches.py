@@ -20,7 +20,7 @@ class PatchDescriptor(TransformerMixin, BaseEstimator):
     """Base of the transformers that describe all patches on a regular grid.
 
     A subclass says which maps of the image to pool and what becomes of the bins. Bins fade into
-    each other, but a descriptor sees no pixel outside its patch.
+    each other, but they end with the patch: a descriptor sees no pixel outside, unless its maps do.
     """
 
     step: int
@@ -28,6 +28,7 @@ class PatchDescriptor(TransformerMixin, BaseEstimator):
     _checked: Callable[[NDArray[Any]], NDArray[Any]]  # images as `_maps` takes them, or ValueError
     _maps: Callable[[NDArray[Any]], Floats]  # image to K maps of each of C channels: (H, C, K, W)
     _finish: Callable[[Floats], Floats]  # pooled bins (h, w, C, 16 * K) to descriptors (h, w, D)
+    _reach = 0  # pixels that are seen beyond each edge of a patch
 
     def fit(self, images: Any = None, labels: Any = None) -> Self:
         """Return self: there is nothing to learn."""
@@ -42,7 +43,7 @@ class PatchDescriptor(TransformerMixin, BaseEstimator):
         Raises ValueError if the image is smaller than the smallest patch.
         """
         sizes = self._sizes()
-        small, large = min(sizes), max(sizes)
+        small, large = min(sizes), max(sizes) + 2 * self._reach
         h, w = ((side - small) // self.step + 1 for side in image_shape)
         return PatchGrid(large, self.step, (small - large) // 2, (h, w))
 

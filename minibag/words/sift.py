@@ -1,7 +1,7 @@
 """Dense SIFT: one gradient-histogram descriptor for every patch of a regular grid.
 
-Four steps, each a few lines of array code: gradients, eight orientation maps, pooling into 4 x 4
-bins (see ``patches``), and Lowe's normalisation.
+Four steps, each a few lines of array code: gradients (of a blurred image, if asked), eight
+orientation maps, pooling into 4 x 4 bins (see ``patches``), and Lowe's normalisation.
 
 Sources: Lowe, "Distinctive image features from scale-invariant keypoints", IJCV 2004, section 6;
 Arandjelovic & Zisserman, CVPR 2012 (RootSIFT); van de Sande et al., TPAMI 2010 (opponent SIFT).
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from minibag.words.patches import N_BINS, Floats, PatchDescriptor
 
@@ -50,6 +51,12 @@ class DenseSIFT(PatchDescriptor):
     min_contrast : a patch whose histogram is shorter than this before normalisation gets zeros
         instead of magnified noise (entries are mean gradients per pixel of images in [0, 1]; 0.005
         is about the rounding noise of an 8-bit image)
+    blur : standard deviation in pixels of a Gaussian that smooths the image before the gradients.
+        Lowe's is a twelfth of the patch, less what the camera has blurred: 1.2 for 16 pixels. It
+        helps to find a patch again under noise, but a bag of words wants the detail: of 1,000
+        Imagenette photographs Fisher vectors name 77 % without, 73 % at 0.7, 70 % at 1.2, hence
+        the default 0. A blurred descriptor sees ``3 * blur`` pixels more on all sides, and `grid`
+        says so.
 
     Examples
     --------
@@ -65,12 +72,18 @@ class DenseSIFT(PatchDescriptor):
         color: str = "grey",
         root: bool = False,
         min_contrast: float = 0.005,
+        blur: float = 0.0,
     ) -> None:
         self.step = step
         self.patch_size = patch_size
         self.color = color
         self.root = root
         self.min_contrast = min_contrast
+        self.blur = blur
+
+    @property
+    def _reach(self) -> int:  # type: ignore[override]
+        return round(3 * self.blur)
 
     @property
     def _n_entries(self) -> int:
@@ -79,6 +92,8 @@ class DenseSIFT(PatchDescriptor):
     def _checked(self, images: NDArray[Any]) -> NDArray[Any]:
         if self.color not in CHANNELS:
             raise ValueError(f"color is one of {', '.join(CHANNELS)}, got {self.color!r}")
+        if not 0 <= self.blur < np.inf:
+            raise ValueError(f"blur is a number of pixels, 0 or more, got {self.blur!r}")
         if images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8:
             return images
         if images.ndim == 3 and images.dtype.kind == "f" and self.color == "grey":
@@ -92,9 +107,16 @@ class DenseSIFT(PatchDescriptor):
 
     def _maps(self, image: NDArray[Any]) -> Floats:
         if image.ndim == 2:
-            return orientation_maps(image[None].astype(np.float32))
-        mixed = image @ (CHANNELS[self.color].T / 255).astype(np.float32)  # (H, W, C)
-        return orientation_maps(np.moveaxis(mixed, 2, 0))
+            channels = image[None].astype(np.float32)
+        else:
+            mixed = image @ (CHANNELS[self.color].T / 255).astype(np.float32)  # (H, W, C)
+            channels = np.moveaxis(mixed, 2, 0)
+        if self.blur:
+            sigma = (0, self.blur, self.blur)
+            channels = ndimage.gaussian_filter(
+                channels, sigma, mode="nearest", radius=(0, self._reach, self._reach)
+            )
+        return orientation_maps(channels)
 
     def _finish(self, histograms: Floats) -> Floats:
         """Scale histograms (h, w, C, 128) to length 1, clip, scale again: (h, w, C * 128)."""

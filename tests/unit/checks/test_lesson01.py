@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 import minibag as mb
@@ -43,6 +44,7 @@ def spread(words, votes, bias):
         (lambda w, v, b: v[w] + b, "(n_classes, h, w)"),
         (lambda w, v, b: (v[w] + b).T, "(n_classes, h, w)"),
         (lambda w, v, b: (v[w] + b).T if len(w) == 3 else sum(spread(w, v, b)), "exchanged"),
+        (lambda w, v, b: (v[w] + b).reshape(-1, *w.shape), "moves no axis"),
         (lambda w, v, b: (v[w] + b).mean(axis=(0, 1)), "(n_classes, h, w)"),
         (lambda w, v, b: -sum(spread(w, v, b)), "expected"),
     ],
@@ -90,3 +92,29 @@ def test_the_parts_counted_by_hand_are_the_parts_drawn():
         for pieces in [ndimage.label(mask, np.ones((3, 3)))[0]]
     ]
     assert drawn == [("fin", 6), ("feather", 5), ("eye", 5)]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        lambda counts, votes: [
+            sum(counts[k] * row[c] for k, row in enumerate(votes)) for c in range(votes.shape[1])
+        ],
+        lambda counts, votes: (counts[:, None] * votes).sum(axis=0),
+        lambda counts, votes: torch.from_numpy(counts) @ torch.from_numpy(votes),
+    ],
+)
+def test_votes_in_other_styles_pass(right):
+    lesson01.vote(right).require()
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        lambda w, v, b: [[[v[k, c] + b[c] for k in row] for row in w] for c in range(v.shape[1])],
+        lambda w, v, b: (np.eye(len(v))[w] @ v + b).transpose(2, 0, 1),
+        lambda w, v, b: (torch.from_numpy(v)[w] + torch.from_numpy(b)).permute(2, 0, 1),
+    ],
+)
+def test_evidence_in_other_styles_passes(right):
+    lesson01.patch_evidence(right).require()

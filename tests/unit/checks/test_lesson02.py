@@ -4,9 +4,11 @@ The descriptor that the lesson builds by hand is the library's.
 """
 
 import ast
+import math
 
 import numpy as np
 import pytest
+import torch
 
 import minibag as mb
 from minibag.checks import lesson02
@@ -72,7 +74,12 @@ WRONG_HISTOGRAMS = {
     "lower bin": only_lower,
     "between bins 7 and 0": not_around,
     "clockwise": lambda right, up: soft(angle(-up, right), np.hypot(right, up)),
-    "wrong bins": lambda right, up: soft(angle(right, up), np.hypot(right, up)),
+    "takes dy first": lambda right, up: soft(angle(right, up), np.hypot(right, up)),
+    "half of the circle": lambda right, up: soft(
+        np.arctan(up / right) / (2 * np.pi) * 8, np.hypot(right, up)
+    ),
+    "half a circle off": lambda right, up: soft(angle(up, right) + 4, np.hypot(right, up)),
+    "wrong bins": lambda right, up: soft(angle(up, right) + 0.5, np.hypot(right, up)),
     "weight each": lambda right, up: soft(angle(up, right), np.ones_like(up)),
     r"shape \(8,\)": lambda right, up: np.hypot(right, up),
 }
@@ -80,6 +87,10 @@ WRONG_HISTOGRAMS = {
 
 def unit(d):
     return d / max(np.linalg.norm(d), 1e-12)
+
+
+def scaled(d, least=1e-12):
+    return d / max(np.linalg.norm(d), least)
 
 
 def in_place(d):
@@ -92,6 +103,7 @@ WRONG_SCALINGS = {
     "not scaled again": lambda d: np.minimum(unit(d), 0.2),
     "before the first scaling": lambda d: unit(np.minimum(d, 0.2)),
     "check the order": lambda d: np.minimum(d / max(d.sum(), 1e-12), 0.2),
+    "guard is for length 0": lambda d: scaled(np.minimum(scaled(d, 1), 0.2)),
     "nan": lambda d: unit(np.minimum(d / np.linalg.norm(d), 0.2)),
     "work on a copy": in_place,
     r"shape \(128,\)": lambda d: np.linalg.norm(d),
@@ -121,6 +133,8 @@ WRONG_MATCHES = {
     "squared distances": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, r, power=2)),
     "first column": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, r))[:, ::-1],
     "should pass": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, 0.5)),
+    "Use the argument max_ratio": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, 0.8)),
+    "whole numbers": lambda a, b, r: pairs(gaps(a, b), ratio(a, b, r)).astype(float),
     r"shape \(K, 2\)": lambda a, b, r: np.flatnonzero(ratio(a, b, r)),
 }
 
@@ -170,3 +184,70 @@ def test_wrong_predictions_are_answered_with_a_question(keyword, answer):
 def refused(verdict, keyword):
     with pytest.raises(AssertionError, match=keyword):
         verdict.require()
+
+
+def histogram_in_a_loop(right, up):
+    histogram = [0.0] * 8
+    for x, y in zip(right.ravel().tolist(), up.ravel().tolist(), strict=True):
+        position = math.atan2(y, x) / (math.pi / 4) % 8
+        share = position % 1
+        histogram[int(position) % 8] += (1 - share) * math.hypot(x, y)
+        histogram[(int(position) + 1) % 8] += share * math.hypot(x, y)
+    return histogram
+
+
+def histogram_in_torch(right, up):
+    right, up = torch.from_numpy(right), torch.from_numpy(up)
+    position = torch.atan2(up, right) * 4 / torch.pi
+    distance = ((position[..., None] - torch.arange(8) + 4) % 8 - 4).abs()
+    return (torch.hypot(right, up)[..., None] * (1 - distance).clamp(min=0)).sum((0, 1))
+
+
+def matches_in_a_loop(first, second, max_ratio):
+    found = []
+    for i, one in enumerate(first):
+        order = sorted((math.dist(one, other), j) for j, other in enumerate(second))
+        if order[0][0] < max_ratio * order[1][0]:
+            found.append((i, order[0][1]))
+    return found
+
+
+def matches_of_squares(first, second, max_ratio):
+    squares = (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T
+    near = np.argsort(squares, axis=1)[:, :2]
+    a, b = np.take_along_axis(squares, near, axis=1).T
+    keep = np.flatnonzero(a < max_ratio**2 * b)
+    return np.stack([keep, near[keep, 0]], axis=1)
+
+
+def matches_in_torch(first, second, max_ratio):
+    near, which = torch.cdist(torch.from_numpy(first), torch.from_numpy(second)).topk(
+        2, largest=False
+    )
+    keep = near[:, 0] < max_ratio * near[:, 1]
+    return torch.stack([keep.nonzero()[:, 0], which[keep, 0]], dim=1)
+
+
+@pytest.mark.parametrize("answer", [histogram_in_a_loop, histogram_in_torch])
+def test_histograms_in_other_styles_pass(answer):
+    lesson02.orientation_histogram(answer).require()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda d: unit(np.clip(d / (np.linalg.norm(d) + 1e-6), 0, 0.2)),
+        lambda d: unit(np.minimum(unit(d), 0.2)).tolist(),
+        lambda d: torch.nn.functional.normalize(
+            torch.nn.functional.normalize(torch.from_numpy(d), dim=0).clamp(max=0.2), dim=0
+        ),
+        lambda d: d if not d.any() else unit(np.minimum(unit(d), 0.2)),
+    ],
+)
+def test_normalisations_in_other_styles_pass(answer):
+    lesson02.normalise_clip_normalise(answer).require()
+
+
+@pytest.mark.parametrize("answer", [matches_in_a_loop, matches_of_squares, matches_in_torch])
+def test_ratio_tests_in_other_styles_pass(answer):
+    lesson02.ratio_test(answer).require()

@@ -127,6 +127,32 @@ def test_a_descriptor_sees_the_pixels_of_its_box_and_no_others(seed, i, j):
     assert np.abs(sift.transform(other)[0, i, j] - same[0]).max() > 1e-4
 
 
+@pytest.mark.parametrize("blur", [0.4, 1.2, 2])
+def test_blur_smooths_the_image_before_its_gradients(blur):
+    image = noise(shape=(1, 40, 40))
+    smooth = gaussian(image, (0, blur, blur), mode="nearest", truncate=round(3 * blur) / blur)
+    found = DenseSIFT(blur=blur).transform(image)
+    np.testing.assert_allclose(found, DenseSIFT().transform(smooth), atol=1e-4)
+    colour = (np.repeat(image[..., None], 3, axis=3) * 255).astype(np.uint8)
+    grey = DenseSIFT(blur=blur).transform(colour @ np.array([0.299, 0.587, 0.114]) / 255)
+    np.testing.assert_allclose(DenseSIFT(blur=blur).transform(colour), grey, atol=1e-3)
+
+
+@pytest.mark.parametrize("blur", [0.4, 1.2])
+def test_a_blurred_descriptor_sees_what_its_grid_says_and_no_more(blur):
+    image, sift = noise(), DenseSIFT(step=4, patch_size=14, blur=blur)
+    grid, plain = sift.grid((40, 40)), DenseSIFT(step=4, patch_size=14).grid((40, 40))
+    np.testing.assert_array_equal(grid.centres(), plain.centres())
+    assert grid.size == 14 + 2 * round(3 * blur)
+    top, left, bottom, right = grid.box(3, 3)
+    other = noise(1)
+    other[:, top:bottom, left:right] = image[:, top:bottom, left:right]
+    same = [sift.transform(x)[0, 3, 3] for x in (image, other)]
+    np.testing.assert_allclose(*same, atol=1e-6)
+    other[:, top:bottom, left] += 0.2  # the outermost column counts
+    assert np.abs(sift.transform(other)[0, 3, 3] - same[0]).max() > 1e-5
+
+
 @given(seeds, st.sampled_from(["grey", "rgb", "opponent"]), st.booleans())
 @settings(max_examples=20)
 def test_descriptors_have_length_one_in_every_channel(seed, color, root):
@@ -228,10 +254,12 @@ def test_wrong_images_are_refused_with_a_reason(images, words):
         {"patch_size": 8.5},
         {"patch_size": ()},
         {"color": "hsv"},
+        {"blur": -1},
+        {"blur": np.nan},
     ],
 )
 def test_wrong_options_are_refused_when_used(options):
-    with pytest.raises(ValueError, match=r"DenseSIFT needs|color is one of"):
+    with pytest.raises(ValueError, match=r"DenseSIFT needs|color is one of|blur is"):
         DenseSIFT(**options).transform(np.zeros((1, 20, 20, 3), np.uint8))
 
 
