@@ -25,7 +25,7 @@ def assign(student: Callable[[NDArray, NDArray], NDArray]) -> str:
     distances = cdist(descriptors, words)
     tracemalloc.start()
     try:
-        answer = np.asarray(student(descriptors.copy(), words.copy()))
+        answer = np.asarray(student(descriptors, words))
         peak = tracemalloc.get_traced_memory()[1] / 2**20
     finally:
         tracemalloc.stop()
@@ -52,7 +52,7 @@ def assign(student: Callable[[NDArray, NDArray], NDArray]) -> str:
 def histogram(student: Callable[[NDArray, int], NDArray]) -> str:
     """Check ``histogram(word_map (h, w), n_words) -> (n_words,)`` with sum 1."""
     word_map = np.random.default_rng(3).integers(2, 30, (9, 13))  # of 50 words, 22 do not occur
-    answer = np.asarray(student(word_map.copy(), 50), dtype=float)
+    answer = np.asarray(student(word_map, 50), dtype=float)
     refuse((answer.shape != (50,), f"50 words gave shape {answer.shape}, expected (50,): words "
             "that do not occur count 0: an entry is one word in all images."))  # fmt: skip
     expected = np.array([np.mean(word_map == word) for word in range(50)])
@@ -78,7 +78,7 @@ def tfidf(student: Callable[[NDArray], NDArray]) -> str:
     counts[:, :2] = 0, 5  # word 0 is nowhere, word 1 is in every image
     tf = counts / counts.sum(1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        answer = np.asarray(student(tf.copy()), dtype=float)
+        answer = np.asarray(student(tf), dtype=float)
     refuse((answer.shape != tf.shape, f"expected shape {tf.shape}, got {answer.shape}."))
     df = np.array([sum(row[word] > 0 for row in tf) for word in range(12)])
     expected = tf * np.log(40 / np.maximum(df, 1))
@@ -100,17 +100,32 @@ def tfidf(student: Callable[[NDArray], NDArray]) -> str:
 )
 def enough_words(student: Callable[[Sequence[int], NDArray], int]) -> str:
     """Check ``enough_words(n_words (k,), accuracies (k, seeds))``: the one-standard-error rule."""
-    sizes, spread = [10, 40, 160, 640, 2560], np.array([-0.02, 0.02, -0.02, 0.02])
-    for means, expected in (  # the standard error of each is 0.0115
-        ([0.50, 0.70, 0.795, 0.80, 0.78], 160),
-        ([0.50, 0.70, 0.780, 0.80, 0.80], 640),
-        ([0.80, 0.79, 0.780, 0.77, 0.76], 10),
+    sizes = [10, 40, 160, 640, 2560]
+    noise = np.random.default_rng(3).normal(size=(5, 4))
+    noise -= noise.mean(1, keepdims=True)
+    noise /= noise.std(1, ddof=1, keepdims=True)
+    for means, spread, expected in (  # spread: the standard deviation of each row's four seeds
+        ([0.50, 0.70, 0.795, 0.80, 0.78], [0.02, 0.02, 0.02, 0.02, 0.02], 160),
+        ([0.50, 0.70, 0.780, 0.80, 0.80], [0.02, 0.02, 0.02, 0.02, 0.02], 640),
+        ([0.80, 0.79, 0.780, 0.77, 0.76], [0.02, 0.02, 0.02, 0.02, 0.02], 10),
+        ([0.60, 0.755, 0.78, 0.80, 0.79], [0.01, 0.01, 0.01, 0.10, 0.01], 40),  # error 0.05
+        ([0.60, 0.796, 0.797, 0.80, 0.799], [0.1, 0.1, 0.1, 0.001, 0.1], 640),  # error 0.0005
+        ([0.60, 0.755, 0.752, 0.80, 0.79], [0.1, 0.1, 0.1, 0.1, 0.01], 40),
+        ([0.60, 0.7545, 0.77, 0.80, 0.79], [0.1, 0.1, 0.1, 0.1, 0.01], 40),  # not ddof=0: 0.0433
     ):
-        answer = student(sizes, np.array(means)[:, None] + spread)
-        told = f"for mean accuracies {means} with a standard error of 0.0115 you said {answer}: "
-        refuse((answer not in sizes, f"{told}answer with a number of words, not its index."))
-        more = f"{expected} words are less than one standard error below the best."
-        refuse((answer > expected, told + more))
-        less = "that is more than one standard error below the best. The bar is the standard "
-        refuse((answer < expected, f"{told}{less}error of the mean, not the standard deviation."))
+        error = spread[int(np.argmax(means))] / 2
+        answer = student(sizes, np.array(means)[:, None] + np.array(spread)[:, None] * noise)
+        told = f"for mean accuracies {means} and a best mean with standard error {error:.4f} you "
+        told += f"said {answer!r}: "
+        refuse((np.ndim(answer) > 0 or answer not in sizes,
+                f"{told}answer with a number of words, not its index."))  # fmt: skip
+        bar = (
+            "The bar is the standard error of the best mean, std(ddof=1) / sqrt(seeds): not the "
+            "standard deviation, not that of another row, not a number that is always the same."
+        )
+        best = "one standard error below the best."
+        refuse(
+            (answer > expected, f"{told}{expected} words are less than {best} {bar}"),
+            (answer < expected, f"{told}that is more than {best} {bar}"),
+        )
     return "the smallest vocabulary that the noise cannot tell from the best."

@@ -63,14 +63,20 @@ def evidence_map(student: Callable[[Words, Floats, Floats], Floats]) -> str:
 def misleading_word(student: Callable[[Floats, Floats, int, int], int]) -> str:
     """Check a function (histogram (K,), weights (C, K), truth, predicted) -> word."""
     rng = np.random.default_rng(6)
-    shares, weights = rng.dirichlet(np.full(8, 0.5), 20), rng.normal(size=(4, 8))
-    words = np.array([int(student(share, weights, 1, 2)) for share in shares])
+    shares, weights = rng.dirichlet(np.full(8, 0.5), 200), rng.normal(size=(4, 8))
+    answers = [student(share, weights, 1, 2) for share in shares]
+    refuse((any(np.ndim(answer) > 0 for answer in answers), "return one word, a whole number, "
+            f"not {type(answers[0]).__name__} of shape {np.shape(answers[0])}."))  # fmt: skip
+    words = np.array([int(answer) for answer in answers])
     margin, harm = weights[2] - weights[1], shares * (weights[2] - weights[1])
+    size = np.abs(harm).argmax(1)
     refuse(
         ((words == margin.argmax()).all(), "the largest weight, but is the word in the image?"),
         ((words == harm.argmin(1)).all(), "the sign is turned: that word helps the truth most."),
+        ((words == size).all(), "a word that pulls hard towards the truth did not mislead: take "
+         "the largest, not the largest in size (no abs)."),
         ((words != harm.argmax(1)).any(), "margin is predicted minus truth: another adds more."),
-    )
+    )  # fmt: skip
     return "share times difference of the weights: that word did the most harm."
 
 
