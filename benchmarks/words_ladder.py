@@ -1,6 +1,7 @@
 """The ladder of word models on Imagenette, from chance to the best bag of visual words.
 
     python -m benchmarks.words_ladder [--limit 100] [--only best]
+    python -m benchmarks.words_ladder --side 64    # what lesson 05 sets beside learned words
 
 Every rung learns from all training photographs at 160 px and is measured once on the validation
 photographs, with a 95 % interval (Wilson). Whatever is tuned (C, alpha) is tuned on a fifth of the
@@ -32,6 +33,7 @@ from minibag.stats import wilson_interval
 
 JOBS = 2
 PATCHES = (16, 24, 32)
+SMALL = (8, 12, 16)  # at 64 px, every 3 pixels, as the patches of the learned words
 
 
 def tuned(head: Any, **grid: list[float]) -> GridSearchCV:
@@ -51,6 +53,27 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
 def bag(features: Any, encoder: Any) -> mb.BagEncoder:
     """Return the images-to-vectors step of a rung."""
     return mb.BagEncoder(features, encoder, n_jobs=JOBS)
+
+
+def small_rungs() -> list[tuple[Any, dict[str, Any]]]:
+    """Return the rungs at 64 px: a histogram and Fisher vectors, of shape, and of colour too."""
+    kinds = {
+        "shape": mb.DenseSIFT(step=3, patch_size=SMALL, root=True),
+        "colour": mb.LocalColor(step=3, patch_size=SMALL),
+    }
+    counts = make_pipeline(StandardScaler(), LinearSVC(random_state=0))
+    heads = {
+        "histogram 400": (mb.HistogramEncoder(400), tuned(counts, linearsvc__C=[3e-4, 1e-3, 3e-3])),
+        "Fisher 64": (mb.FisherEncoder(64), tuned(RidgeClassifier(), alpha=[0.6, 2.0, 6.0])),
+    }
+    table = []
+    for name, (encoder, head) in heads.items():
+        bags = [(kind, bag(features, encoder)) for kind, features in kinds.items()]
+        table += [
+            (bags[0][1], {f"{name} of shape, linear": head}),
+            (FeatureUnion(bags), {f"{name} of shape + colour, linear": head}),
+        ]
+    return table
 
 
 def rungs() -> list[tuple[Any, dict[str, Any]]]:
@@ -135,25 +158,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of word models on Imagenette")
     parser.add_argument("--limit", type=int, help="photographs per class, to try it out")
     parser.add_argument("--only", nargs="*", default=[""], help="rungs whose name starts like this")
-    parser.add_argument("--name", default="words_ladder", help="name of the result file")
+    parser.add_argument("--side", type=int, choices=(160, 64), default=160)
+    parser.add_argument("--name", help="name of the result file; words_ladder, or words_64")
     given = parser.parse_args()
-    train, val = (mb.imagenette(s, limit=given.limit, n_jobs=JOBS) for s in ("train", "val"))
+    small = given.side == 64
+    sets = (mb.imagenette(s, given.side, limit=given.limit, n_jobs=JOBS) for s in ("train", "val"))
+    train, val = sets
     print(f"{len(train)} training, {len(val)} validation photographs\n")
     print(f"{'':36} accuracy   95 % interval  parameters  fit min")
     table = {}
-    for transformer, heads in rungs():
+    for transformer, heads in small_rungs() if small else rungs():
         if not any(name.startswith(tuple(given.only)) for name in heads):
             continue
         for name, row in climb(transformer, heads, train, val):
-            table[name] = row
+            table[name] = row | {"patch_size": SMALL} if small else row
             low, high = row["interval"]
             print(
                 f"{name:36} {row['accuracy']:7.1%}   {low:6.1%} .. {high:6.1%} "
                 f"{row['parameters']:11,} {row['fit_minutes']:8.1f}   {row['tuned'] or ''}",
                 flush=True,
             )
-    result = {"train": len(train), "val": len(val), "jobs": JOBS, "rungs": table}
-    print("written to", record.write(given.name, result))
+    result = {"train": len(train), "val": len(val), "side": given.side, "jobs": JOBS}
+    name = given.name or ("words_64" if small else "words_ladder")
+    print("written to", record.write(name, {**result, "rungs": table}))
 
 
 if __name__ == "__main__":

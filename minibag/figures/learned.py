@@ -114,6 +114,6 @@ def few_words(sizes: Sequence[int], curves: Mapping[str, Floats], chance: float)
     ax.set(xscale="log", xlabel="number of words", ylabel="test accuracy (%)", ylim=(0, 102))
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    ax.set_title("A few learned words do for many (marks: single runs)")
+    ax.set_title("Accuracy against the number of words (marks: single runs)")
     ax.legend(loc="lower right", fontsize=10)
     return figure

@@ -36,6 +36,7 @@ def wall_of_words(
     *,
     n: int = 10,
     stretched: bool = False,
+    sources: Ints | None = None,
 ) -> Wall:
     """Cut out the patches that show what each word means.
 
@@ -45,8 +46,10 @@ def wall_of_words(
     grid : where the patches of one image lie
     word_maps : ints (N, h, w), the word of every patch
     distances : floats (N, h, w) from every descriptor to its word
-    n : nearest patches per word, at most one of each image; if too few, white fills the row
+    n : nearest patches per word, at most one of each source; if too few, white fills the row
     stretched : show patches as SIFT sees them: grey, each with its contrast stretched to the full
+    sources : ints (N,), where each image is from, say the number of its photograph; by default
+        each image is a source of its own
 
     Raises
     ------
@@ -72,7 +75,8 @@ def wall_of_words(
             mine = patches[image, i, j].transpose(0, 2, 3, 1)  # (members, p, p, 3)
             mine = _stretch(mine) if stretched else mine
             wall.mean[word] = mine.mean(0).round()
-            one_each = np.sort(np.unique(image, return_index=True)[1])[:n]
+            of = image if sources is None else sources[image]
+            one_each = np.sort(np.unique(of, return_index=True)[1])[:n]
             wall.nearest[word, : len(one_each)] = mine[one_each]
     return wall
 
