@@ -25,7 +25,8 @@ def run(claim: Claim, seeds: Iterable[int]) -> list[Outcome]:
     outcomes = []
     for seed in seeds:
         try:
-            outcomes.append(Outcome(*claim.measure(seed)))
+            held, measured = claim.measure(seed)
+            outcomes.append(Outcome(bool(held), measured))
         except Exception:
             outcomes.append(Outcome(False, traceback.format_exc(limit=-1).splitlines()[-1]))
     return outcomes
