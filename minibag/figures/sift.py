@@ -87,7 +87,7 @@ def key_points(image: Floats, positions: Floats, sigmas: Floats, title: str) -> 
     Positions are (row, column); sigmas (n,) are the blurs at which they were found, in pixels.
     """
     fig, ax = plt.subplots(figsize=(4.8, 3.5), layout="constrained")
-    _photograph(ax, image, greys=12)
+    _photograph(ax, image, greys=48)
     for (row, column), sigma in zip(positions, sigmas, strict=True):
         ax.add_patch(plt.Circle((column, row), 2 * sigma, fill=False, ec=ORANGE, lw=1))
     ax.set_title(title, fontsize=12)
