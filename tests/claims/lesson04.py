@@ -59,13 +59,14 @@ def exact(seed: int) -> Outcome:
     return Outcome(bool(np.abs(off).max() < 1e-5), f"largest difference {np.abs(off).max():.0e}")
 
 
-@claim("04", "About half point at a part, far more than chance")
+@claim("04", "A third to a half point at a part, far more than chance",
+       before="About half point at a part, far more than chance")  # fmt: skip
 def pointing(seed: int) -> Outcome:
     model, test = bag(seed, 200)
     own = model.evidence(test.images)[np.arange(400), test.labels]
     at = model.grid((64, 64)).paint(own, (64, 64)).reshape(400, -1).argmax(1)
     hit = test.masks.reshape(400, -1)[np.arange(400), at].mean()
-    return Outcome(0.35 < hit < 0.65, f"{hit:.0%}, of the area {test.masks.mean():.0%}")
+    return Outcome(0.3 < hit < 0.55, f"{hit:.0%}, of the area {test.masks.mean():.0%}")
 
 
 @claim("04", "To halve the interval you need four times as many images.", seeds=1)
@@ -92,14 +93,3 @@ def winner(seed: int) -> Outcome:
     usual = np.subtract(*np.array(scores).T).mean()
     lost = f"chosen at {best:.0%}, fresh {then:.0%}; all settings differ by {usual:+.1%}"
     return Outcome(best - then > usual, lost)
-
-
-@claim("04", "the patches stay the same")
-def seam(seed: int) -> Outcome:
-    eyes, shells = (mb.critters("test", 20, seed=seed, classes=(c,)).images[0]
-                    for c in ("eye", "shell"))  # fmt: skip
-    one, two = (SIFT.transform(np.concatenate(p, axis=1)[None])[0].reshape(-1, 128)
-                for p in ((eyes, shells), (shells, eyes)))  # fmt: skip
-    bags = [{row.tobytes() for row in rows} for rows in (one, two)]
-    share = len(bags[0] & bags[1]) / len(bags[0])
-    return Outcome(share > 0.8, f"{share:.0%} of the different descriptors are in both")
