@@ -15,8 +15,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
-
 from minibag.machine import whole_file
 
 LEDGER = ".made.json"  # by file: a hash of what was written there, to see whether it is still that
@@ -27,11 +25,11 @@ def without_outputs(path: Path) -> bytes:
     """Return a lesson as a student gets it: no outputs, no run times; any other file as it is."""
     if path.suffix != ".ipynb":
         return path.read_bytes()
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return (nbformat.writes(notebook) + "\n").encode()
+    notebook = json.loads(path.read_text("utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def names(path: Path) -> Iterator[Path]:

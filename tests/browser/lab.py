@@ -188,13 +188,13 @@ class Lab:
         """Save and return what is on disk."""
         before = self.path.stat().st_mtime_ns
         self._menu("File", "Save Notebook")
-        for _ in range(300):
+        for _ in range(10 * WAIT):
             self.page.wait_for_timeout(100)
             # The server writes in place: the file is empty, or half there, for a moment.
             text = self.path.read_text("utf-8")
             if self.path.stat().st_mtime_ns != before and is_json(text):
                 return nbformat.reads(text, as_version=4)
-        raise AssertionError(f"{self.path.name} was not saved within half a minute")
+        raise AssertionError(f"{self.path.name} was not saved")
 
     def theme(self, name: str) -> None:
         """Choose a theme of JupyterLab: Light or Dark."""

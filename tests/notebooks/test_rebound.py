@@ -8,7 +8,6 @@ import ast
 import re
 
 import nbformat
-import pytest
 
 from tests.notebooks.test_lint import lesson
 
@@ -72,11 +71,6 @@ def rebound(path):
                 needed |= dict.fromkeys(free(node) & seen, i)
 
 
-OPEN = {"08_train_one_for_real"}  # is being split: these names are to be looked at with it
-
-
 @lesson
 def test_no_later_cell_takes_a_name_that_is_still_in_use(path):
-    if path.stem in OPEN:
-        pytest.skip("being rewritten")
     assert [f"{name}: cell {use}, bound anew in cell {i}" for name, use, i in rebound(path)] == []
