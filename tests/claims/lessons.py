@@ -21,7 +21,8 @@ HEAD = """# Claims
 Sentences of the lessons that somebody could doubt, and what came out when we tried to refute them.
 Each is a function in `tests/claims/lessonNN.py`; `python -m tests.claims NN` runs those of a lesson
 again, `--first 100` with other seeds. A sentence that fell was mended: what it said before stands
-below it. What is random was run with five seeds, the rest has no chance in it.
+below it. What is random was run with several seeds, the rest has no chance in it. Lessons that are
+not listed have not been gone through yet.
 
 """
 
