@@ -45,7 +45,11 @@ def serving(course: Path, settings: Path, *command: str, path: str) -> Iterator[
     process = subprocess.Popen(
         command,
         cwd=course,
-        env={**environment, "JUPYTERLAB_SETTINGS_DIR": str(settings)},
+        env={
+            **environment,
+            "JUPYTERLAB_SETTINGS_DIR": str(settings),
+            "JUPYTERLAB_WORKSPACES_DIR": str(settings / "workspaces"),  # nobody's open tabs
+        },
         stderr=subprocess.STDOUT,
         stdout=subprocess.PIPE,
         text=True,
