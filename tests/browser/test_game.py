@@ -93,7 +93,7 @@ def test_a_game_played_by_keyboard_is_saved_as_it_was_played(player: Player, cou
             player.press("Next picture", then="Show one more patch")
     player.press("Save my answers")
     player.says(f"Saved {ROUNDS} answers as answers/")
-    (file,) = (course / "notebooks" / "answers").glob("*.csv")
+    (file,) = (course / "my" / "answers").glob("*.csv")
     assert list(csv.reader(file.open())) == [list(COLUMNS), *played]
 
 

@@ -16,7 +16,7 @@ def area(lesson) -> Area:
 
 
 def test_a_key_held_down_draws_the_last_value_and_none_between(area: Area, course: Path):
-    hold = course / "notebooks" / HOLD
+    hold = course / "my" / HOLD
     hold.touch()
     area.control("Grey").focus()
     for _ in range(30):
