@@ -2,6 +2,7 @@
 
     python -m benchmarks.words_ladder [--limit 100] [--only best]
     python -m benchmarks.words_ladder --side 64    # what lesson 05 sets beside learned words
+    python -m benchmarks.words_ladder --blur       # whether SIFT should blur first, see lesson 02
 
 Every rung learns from all training photographs at 160 px and is measured once on the validation
 photographs, with a 95 % interval (Wilson). Whatever is tuned (C, alpha) is tuned on a fifth of the
@@ -73,6 +74,16 @@ def small_rungs() -> list[tuple[Any, dict[str, Any]]]:
             (bags[0][1], {f"{name} of shape, linear": head}),
             (FeatureUnion(bags), {f"{name} of shape + colour, linear": head}),
         ]
+    return table
+
+
+def blurred_rungs() -> list[tuple[Any, dict[str, Any]]]:
+    """Return Fisher vectors of SIFT whose image is smoothed more and more; 1.2 px is Lowe's."""
+    table = []
+    for blur in (0.0, 0.7, 1.2):
+        shape = mb.DenseSIFT(step=6, patch_size=PATCHES, root=True, blur=blur)
+        head = tuned(RidgeClassifier(), alpha=[0.6, 2.0, 6.0])
+        table.append((bag(shape, mb.FisherEncoder(64)), {f"Fisher 64, blur {blur} px": head}))
     return table
 
 
@@ -158,8 +169,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of word models on Imagenette")
     parser.add_argument("--limit", type=int, help="photographs per class, to try it out")
     parser.add_argument("--only", nargs="*", default=[""], help="rungs whose name starts like this")
-    parser.add_argument("--side", type=int, choices=(160, 64), default=160)
-    parser.add_argument("--name", help="name of the result file; words_ladder, or words_64")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--side", type=int, choices=(160, 64), default=160)
+    kind.add_argument("--blur", action="store_true")
+    parser.add_argument("--name", help="name of the result file, instead of its own")
     given = parser.parse_args()
     small = given.side == 64
     sets = (mb.imagenette(s, given.side, limit=given.limit, n_jobs=JOBS) for s in ("train", "val"))
@@ -167,7 +180,8 @@ def main() -> None:
     print(f"{len(train)} training, {len(val)} validation photographs\n")
     print(f"{'':36} accuracy   95 % interval  parameters  fit min")
     table = {}
-    for transformer, heads in small_rungs() if small else rungs():
+    ladder = blurred_rungs if given.blur else small_rungs if small else rungs
+    for transformer, heads in ladder():
         if not any(name.startswith(tuple(given.only)) for name in heads):
             continue
         for name, row in climb(transformer, heads, train, val):
@@ -179,7 +193,7 @@ def main() -> None:
                 flush=True,
             )
     result = {"train": len(train), "val": len(val), "side": given.side, "jobs": JOBS}
-    name = given.name or ("words_64" if small else "words_ladder")
+    name = given.name or ("words_blur" if given.blur else "words_64" if small else "words_ladder")
     print("written to", record.write(name, {**result, "rungs": table}))
 
 

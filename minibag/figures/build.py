@@ -37,7 +37,7 @@ def bills(costs: Mapping[str, NDArray[np.floating]], parts: Sequence[str]) -> Fi
         axis.set(ylabel=unit)
         axis.set_xticks(range(len(parts)), parts)
         axis.legend(frameon=False, fontsize=10)
-    figure.suptitle("1x1 kernels save parameters; large maps cost multiply-adds")
+    figure.suptitle("Where are the parameters, and where the multiply-adds?")
     return figure
 
 

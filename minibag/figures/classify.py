@@ -39,7 +39,7 @@ def tuning_curves(search: GridSearchCV, x: str, line: str) -> Figure:
         xscale="log",
         xlabel=x.split("__")[-1],
         ylabel="accuracy on held-out folds",
-        title="More words help; C hardly matters",
+        title="Accuracy on the folds that were held out",
     )
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -59,7 +59,7 @@ def lucky_winner(chosen_on: Floats, fresh: Floats) -> Figure:
         ylim=limits,
         xlabel="accuracy on the test set used for choosing",
         ylabel="accuracy on fresh images",
-        title="The winner is worse than its number",
+        title="Where it was chosen, and on fresh images",
     )
     axes.legend(frameon=False, loc="upper left")
     return figure
@@ -109,7 +109,7 @@ def displacements(words: Floats, descriptors: Mapping[str, Floats]) -> Figure:
         axis.set(title=f"{name}: counts {np.bincount(nearest, minlength=len(words)).tolist()}")
         axis.set(xlabel="first entry of the descriptor", aspect="equal")
     axes[0].set_ylabel("second entry")
-    figure.suptitle("Same counts, other shifts: a histogram cannot see it")
+    figure.suptitle("Two images, the same words: counts and mean shifts")
     return figure
 
 

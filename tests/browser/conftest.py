@@ -72,15 +72,20 @@ def serving(course: Path, settings: Path, *command: str, path: str) -> Iterator[
         process.wait(30)
 
 
-@pytest.fixture(scope="package")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the course that may be run and saved without touching the checkout."""
-    copy = tmp_path_factory.mktemp("course")
+def copy_course(copy: Path) -> Path:
+    """Copy what `make lab` and `make stage` need, as in a fresh clone that is set up."""
     for name in ("notebooks", "share"):
         shutil.copytree(ROOT / name, copy / name)
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy2(ROOT / name, copy / name)
     (copy / ".venv").symlink_to(ROOT / ".venv")
+    return copy
+
+
+@pytest.fixture(scope="package")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the course that may be run and saved without touching the checkout."""
+    copy = copy_course(tmp_path_factory.mktemp("course"))
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     mine = copy / "my"
     mine.mkdir()
@@ -91,10 +96,8 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-@pytest.fixture(scope="package")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of JupyterLab's settings, which the themes below change."""
-    folder = tmp_path_factory.mktemp("settings")
+def write_settings(folder: Path) -> Path:
+    """Write JupyterLab's settings into a folder."""
     for name, values in SETTINGS.items():
         file = folder / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,10 +106,22 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def server(course: Path, settings: Path) -> Iterator[str]:
-    """The address, token included, that `make lab ARGS=--no-browser` prints."""
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of JupyterLab's settings, which the themes below change."""
+    return write_settings(tmp_path_factory.mktemp("settings"))
+
+
+@contextmanager
+def make_lab(course: Path, settings: Path) -> Iterator[str]:
+    """Give the address, token included, that `make lab ARGS=--no-browser` prints."""
     command = ("make", "lab", f"ARGS=--no-browser --port={free_port()}")
     with serving(course, settings, *command, path=r"/lab\S*token=\w+") as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def server(course: Path, settings: Path) -> Iterator[str]:
+    with make_lab(course, settings) as address:
         yield address
 
 

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import csv
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import copy_course, make_lab, write_settings
 from tests.browser.lab import ARTIFACTS, Lab, eventually, run_cell
 
 QUESTION = 'guess = mb.predict("'
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course that nobody has worked in: other tests run the lessons of theirs."""
+    return copy_course(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture(scope="module")
+def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with make_lab(course, write_settings(tmp_path_factory.mktemp("fresh_settings"))) as address:
+        yield address
 
 
 def test_what_opens_is_a_lesson_without_a_single_answer(server: str, page: Page):
