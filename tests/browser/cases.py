@@ -147,7 +147,8 @@ def photograph_words() -> tuple[Any, ...]:
     vocabulary = mb.Vocabulary(n_words=200, random_state=0).fit(descriptors)
     maps = vocabulary.predict(descriptors)
     distances = np.linalg.norm(descriptors - vocabulary.words_[maps], axis=-1)
-    wall = words.wall_of_words(train.images, grid, maps, distances, n=8, stretched=True)
+    given = train.images, grid, maps, distances
+    wall = words.wall_of_words(*given, n=8, stretched=True, sources=train.labels)
     return train, maps, grid, wall
 
 
