@@ -53,10 +53,9 @@ class DenseSIFT(PatchDescriptor):
         is about the rounding noise of an 8-bit image)
     blur : standard deviation in pixels of a Gaussian that smooths the image before the gradients.
         Lowe's is a twelfth of the patch, less what the camera has blurred: 1.2 for 16 pixels. It
-        helps to find a patch again under noise, but a bag of words wants the detail
-        (``python -m benchmarks.words_ladder --blur``), hence the default 0.
-        A blurred descriptor sees ``3 * blur`` pixels more on all sides, and `grid`
-        says so.
+        helps to find a patch again under noise, but a bag of words gains nothing by it
+        (``python -m benchmarks.words_ladder --blur``), hence the default 0. A blurred descriptor
+        sees ``3 * blur`` pixels more on all sides, and `grid` says so.
 
     Examples
     --------
